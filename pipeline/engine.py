@@ -1,0 +1,107 @@
+"""One text of SQL, run where the data is: the only module that knows the database.
+
+Names are quoted by `name`, texts by `literal`; nothing else from outside ever gets into a statement.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import duckdb
+import pyarrow as pa
+
+from churnwatch.pipeline.errors import DataError
+
+
+def name(identifier: str) -> str:
+    """Quote a column's or table's name."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Quote a text value."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class Engine(Protocol):
+    """What the steps ask of a database."""
+
+    def table(self, table: str, source: str | pa.Table) -> None:
+        """Make a temporary table of a query or of an Arrow table, in place of one of the same name."""
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return a query's rows."""
+
+    def arrow(self, sql: str) -> pa.Table:
+        """Return a query's result as one Arrow table."""
+
+    def write(self, sql: str, path: Path) -> int:
+        """Write a query's result as one Parquet file and return the number of rows; durability is the caller's."""
+
+    def batches(self, sql: str, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+        """Yield a query's result in Arrow batches, never as a whole."""
+
+    def scan(self, parts: Sequence[Path]) -> str:
+        """Return what stands after FROM to read these Parquet files as one table."""
+
+
+class DuckDB:
+    """The embedded engine."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def table(self, table: str, source: str | pa.Table) -> None:
+        """Make a temporary table; see `Engine.table`."""
+        if isinstance(source, pa.Table):
+            self._connection.register("_arrow", source)
+            self._run(f"CREATE OR REPLACE TEMP TABLE {name(table)} AS SELECT * FROM _arrow")
+            self._connection.unregister("_arrow")
+        else:
+            self._run(f"CREATE OR REPLACE TEMP TABLE {name(table)} AS {source}")
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return a query's rows."""
+        return cast("list[tuple[Any, ...]]", self._run(sql).fetchall())
+
+    def arrow(self, sql: str) -> pa.Table:
+        """Return a query's result as one Arrow table."""
+        return self._run(sql).to_arrow_table()
+
+    def write(self, sql: str, path: Path) -> int:
+        """Write one Parquet file; see `Engine.write`."""
+        done = self._run(f"COPY ({sql}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchall()
+        return int(done[0][0])
+
+    def batches(self, sql: str, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
+        """Yield Arrow batches; see `Engine.batches`."""
+        yield from self._run(sql).to_arrow_reader(rows)
+
+    def scan(self, parts: Sequence[Path]) -> str:
+        """Return a table expression over Parquet files; see `Engine.scan`."""
+        return f"read_parquet([{', '.join(literal(str(part)) for part in parts)}])"
+
+    def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connection.execute(sql)
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise DataError(f"the data set cannot be read or written: {error}") from error
+
+
+@contextmanager
+def duckdb_engine(spill_folder: Path, *, threads: int | None = None) -> Iterator[DuckDB]:
+    """Open the embedded engine; what does not fit into memory spills into a folder."""
+    spill_folder.mkdir(parents=True, exist_ok=True)
+    config: dict[str, Any] = {
+        "threads": threads or os.cpu_count() or 1,
+        "temp_directory": str(spill_folder),
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "preserve_insertion_order": True,
+    }
+    with duckdb.connect(config=config) as connection:
+        yield DuckDB(connection)

@@ -1,0 +1,140 @@
+"""Files that survive: write beside, fsync, rename, fsync the folder; hashes; locks.
+
+A reader sees the old file or the new one, never half of one, and what was acknowledged is still there after a
+power cut. See docs/architecture.md for the order that the ledger adds to this.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from churnwatch.pipeline.errors import BusyError
+
+_CHUNK = 1 << 20
+
+
+def fsync(path: Path) -> None:
+    """Force a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def written_beside(target: Path) -> Iterator[Path]:
+    """Yield a temporary path in the target's folder; on leaving without an error it becomes the target, durably."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        beside.chmod(0o644)  # mkstemp makes files for their owner only; a release is for every program
+        fsync(beside)
+        beside.rename(target)
+        fsync(target.parent)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_text(target: Path, text: str) -> None:
+    """Replace a text file as a whole, durably."""
+    with written_beside(target) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def folder_written_beside(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder; on leaving without an error it becomes the target, durably.
+
+    A target that is already there is the remains of a crash (its row never came to be) and is replaced.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent))
+    try:
+        yield beside
+        beside.chmod(0o755)
+        for file in sorted(beside.iterdir()):
+            fsync(file)
+        fsync(beside)
+        if target.exists():
+            shutil.rmtree(target)
+        beside.rename(target)
+        fsync(target.parent)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def point(link: Path, to: str) -> None:
+    """Make a symlink point somewhere else by one rename, so that it is never missing and never half."""
+    beside = link.with_name(f".{link.name}-{os.getpid()}.tmp")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(to)
+    beside.rename(link)
+    fsync(link.parent)
+
+
+def sweep(folder: Path) -> int:
+    """Remove what interrupted writes left beside their targets; return how many there were."""
+    left = [path for path in folder.glob(".*.tmp") if folder.is_dir()]
+    for path in left:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return len(left)
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
+    """Hold an exclusive lock on a file, in which the holder's process id stands.
+
+    The lock goes with the process, however that ends; the file stays.
+
+    Raises:
+        BusyError: another process holds it and `wait` is false; `busy` is the message.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise BusyError(busy) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def holder(path: Path) -> int | None:
+    """Return the process id of who holds a lock, None when nobody does (or nobody ever did)."""
+    try:
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                text = file.read().strip()
+                return int(text) if text.isdigit() else 0
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    return None

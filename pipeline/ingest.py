@@ -1,0 +1,190 @@
+"""Typed rows → one Parquet part of what is new, and an account of every row read.
+
+    row keys → duplicates within the drop → duplicates of the history → part
+
+The cost grows with the drop: of the history only the key columns are read, and only those keys that occur in the
+drop are kept (semi-join, then anti-join). Nothing here is visible until the ledger names the part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from churnwatch.pipeline import cells, files
+from churnwatch.pipeline.engine import Engine, name
+from churnwatch.pipeline.load import Loaded, Opened, Source
+from churnwatch.pipeline.schema import ROW_COLUMNS, Schema
+
+
+@dataclass(frozen=True)
+class FileAccount:
+    """What became of the rows of one file: read = accepted + duplicate + quarantined."""
+
+    source: Source
+    batch: int
+    findings: tuple[str, ...] = ()
+    accepted: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+    labelled: int = 0
+    positives: int = 0
+    holdout: int = 0
+    holdout_positives: int = 0
+    first_date: str | None = None
+    last_date: str | None = None
+
+    @property
+    def read(self) -> int:
+        """All rows of the file."""
+        return self.accepted + self.duplicate + self.quarantined
+
+
+@dataclass(frozen=True)
+class WrittenPart:
+    """A part on disk that the ledger does not know yet."""
+
+    path: Path
+    sha256: str
+    rows: int
+    size_bytes: int
+
+
+def ingest(
+    loaded: Loaded,
+    schema: Schema,
+    engine: Engine,
+    *,
+    history: Sequence[Path],
+    next_batch: int,
+    dedup: bool,
+    promise_holdout: bool,
+) -> tuple[FileAccount, ...]:
+    """Give every loaded file a batch and make the table `fresh` of the rows that are new.
+
+    Args:
+        loaded: what `load` made of the files; their rows stand in the table `typed`.
+        schema: the columns.
+        engine: where the tables are.
+        history: the parts of the data set.
+        next_batch: the number of the first new batch.
+        dedup: whether a row that was ingested before is left out.
+        promise_holdout: whether rows are promised to the holdout (not when a test folder judges).
+    """
+    ordered = _in_order(loaded.opened, schema, engine)
+    numbers = {file.source.file.file: next_batch + i for i, file in enumerate(ordered)}
+    engine.table("numbered", pa.table({
+        "_file": pa.array(list(numbers), pa.int64()),
+        "_batch": pa.array(list(numbers.values()), pa.int64()),
+    }))  # fmt: skip
+    _key_rows(schema, engine, promise_holdout=promise_holdout)
+    _find_fresh(schema, engine, history, dedup=dedup)
+    return _accounts(ordered, numbers, schema, engine)
+
+
+def _in_order(opened: Sequence[Opened], schema: Schema, engine: Engine) -> list[Opened]:
+    """Order files by their first date, then by natural name: part 2 before part 10."""
+    firsts: dict[int, str] = {}
+    if schema.date is not None:
+        firsts = dict(engine.rows(f"SELECT _file, CAST(min({name(schema.date)}) AS VARCHAR) FROM typed GROUP BY _file"))
+    return sorted(opened, key=lambda file: (firsts.get(file.source.file.file) or "", _natural(file.source.file.path)))
+
+
+def _natural(path: str) -> list[tuple[int, str]]:
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"([0-9]+)", path)]
+
+
+def _key_rows(schema: Schema, engine: Engine, *, promise_holdout: bool) -> None:
+    columns = ", ".join(name(column) for column in schema.names)
+    promised = cells.holdout(schema) if promise_holdout else "false"
+    engine.table(
+        "keyed",
+        f"SELECT {columns}, {cells.md5_half('_key', 'lower')} AS _h, {cells.md5_half('_key', 'upper')} AS _h2,"
+        f" _batch, _line, {promised} AS _holdout FROM"
+        f" (SELECT t.*, n._batch, {cells.key_text(schema)} AS _key FROM typed t JOIN numbered n ON n._file = t._file)",
+    )
+
+
+def _find_fresh(schema: Schema, engine: Engine, history: Sequence[Path], *, dedup: bool) -> None:
+    columns = ", ".join(name(column) for column in (*schema.names, *ROW_COLUMNS))
+    if not dedup:
+        engine.table("fresh", f"SELECT {columns} FROM keyed ORDER BY _batch, _line")
+        return
+    engine.table(
+        "firsts",
+        f"SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY _h, _h2 ORDER BY _batch, _line) AS _nth"
+        " FROM keyed) WHERE _nth = 1",
+    )
+    new = "firsts"
+    if history:
+        engine.table(
+            "seen",
+            f"SELECT h._h, h._h2 FROM {engine.scan(history)} h SEMI JOIN firsts k ON h._h = k._h",
+        )
+        new = "firsts n ANTI JOIN seen d ON n._h = d._h AND n._h2 = d._h2"
+    engine.table("fresh", f"SELECT {columns} FROM {new} ORDER BY _batch, _line")
+
+
+def _accounts(
+    ordered: Sequence[Opened], numbers: dict[int, int], schema: Schema, engine: Engine
+) -> tuple[FileAccount, ...]:
+    typed = dict(engine.rows("SELECT _file, count(*) FROM typed GROUP BY _file"))
+    bad = dict(engine.rows("SELECT _file, count(*) FROM bad GROUP BY _file"))
+    date = f"CAST({name(schema.date)} AS VARCHAR)" if schema.date else "CAST(NULL AS VARCHAR)"
+    counted = engine.rows(
+        "SELECT _batch, count(*), count(y), coalesce(sum(y), 0), count(y) FILTER (WHERE _holdout),"
+        " coalesce(sum(y) FILTER (WHERE _holdout), 0), min(d), max(d)"
+        f" FROM (SELECT _batch, _holdout, {cells.label(schema)} AS y, {date} AS d FROM fresh) GROUP BY _batch"
+    )
+    fresh = {row[0]: row[1:] for row in counted}
+    accounts = []
+    for file in ordered:
+        number = file.source.file.file
+        empty = FileAccount(file.source, numbers[number], file.findings, quarantined=bad.get(number, 0))
+        accepted, labelled, positives, holdout, holdout_positives, first, last = fresh.get(
+            numbers[number], (0, 0, 0, 0, 0, None, None)
+        )
+        accounts.append(
+            replace(
+                empty,
+                accepted=accepted,
+                duplicate=typed.get(number, 0) - accepted,
+                labelled=labelled,
+                positives=int(positives),
+                holdout=holdout,
+                holdout_positives=int(holdout_positives),
+                first_date=first,
+                last_date=last,
+            )
+        )
+    return tuple(accounts)
+
+
+def write_part(engine: Engine, folder: Path) -> WrittenPart | None:
+    """Write the table `fresh` as one immutable part named by its content; None when nothing is new."""
+    rows = engine.rows("SELECT count(*) FROM fresh")[0][0]
+    if not rows:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = folder / ".part.tmp"
+    engine.write("SELECT * FROM fresh ORDER BY _batch, _line", beside)
+    sha256 = files.sha256_of(beside)
+    target = folder / f"part-{sha256[:16]}.parquet"
+    size = beside.stat().st_size
+    files.fsync(beside)
+    beside.rename(target)
+    files.fsync(folder)
+    return WrittenPart(target, sha256, rows, size)
+
+
+def write_quarantine(engine: Engine, target: Path) -> int:
+    """Write the table `bad`, each row with file, line, column, reason and its text; return how many there are."""
+    rows = int(engine.rows("SELECT count(*) FROM bad")[0][0])
+    if rows:
+        with files.written_beside(target) as beside:
+            engine.write("SELECT * FROM bad ORDER BY _file, _line", beside)
+    return rows

@@ -1,0 +1,284 @@
+"""The ledger's tables and views, as named migrations.
+
+STRICT tables, append-only: what is true now (which model is the champion, what became of a file) is derived from
+events by the views. Once released, a migration is never changed; a new shape is a new one.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+ledger_migrations = Migrations("churnwatch")
+
+_TABLES = (
+    """CREATE TABLE settings (
+        settings_sha256 TEXT PRIMARY KEY,
+        canonical TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE schemas (
+        key_version INTEGER PRIMARY KEY,
+        canonical TEXT NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE runs (
+        run INTEGER PRIMARY KEY,
+        run_id TEXT NOT NULL UNIQUE,
+        reason TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        settings_sha256 TEXT NOT NULL REFERENCES settings,
+        code_version TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE attempts (
+        run INTEGER NOT NULL REFERENCES runs,
+        attempt INTEGER NOT NULL,
+        started_at TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        PRIMARY KEY (run, attempt)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE attempt_ends (
+        run INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        ended_at TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('done', 'failed', 'interrupted')),
+        wall_s REAL,
+        error TEXT,
+        PRIMARY KEY (run, attempt),
+        FOREIGN KEY (run, attempt) REFERENCES attempts (run, attempt)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE steps (
+        run INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        step TEXT NOT NULL,
+        started_at TEXT NOT NULL,
+        wall_s REAL NOT NULL,
+        cpu_s REAL NOT NULL,
+        peak_rss_bytes INTEGER NOT NULL,
+        PRIMARY KEY (run, attempt, step),
+        FOREIGN KEY (run, attempt) REFERENCES attempts (run, attempt)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE files (
+        file INTEGER PRIMARY KEY,
+        path TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        ctime_ns INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        seen_at TEXT NOT NULL,
+        UNIQUE (path, size_bytes, mtime_ns, ctime_ns, sha256)
+    ) STRICT""",
+    """CREATE TABLE run_files (
+        run INTEGER NOT NULL REFERENCES runs,
+        file INTEGER NOT NULL REFERENCES files,
+        PRIMARY KEY (run, file)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE file_events (
+        event INTEGER PRIMARY KEY,
+        file INTEGER NOT NULL REFERENCES files,
+        run INTEGER REFERENCES runs,
+        at TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN
+            ('ingested', 'same_content', 'quarantined', 'waiting', 'predicted', 'failed', 'retry')),
+        rows_read INTEGER,
+        accepted INTEGER,
+        duplicate INTEGER,
+        quarantined INTEGER,
+        reason TEXT,
+        CHECK (rows_read IS NULL OR rows_read = accepted + duplicate + quarantined)
+    ) STRICT""",
+    """CREATE TABLE file_findings (
+        run INTEGER NOT NULL REFERENCES runs,
+        file INTEGER NOT NULL REFERENCES files,
+        kind TEXT NOT NULL,
+        text TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE quarantines (
+        run INTEGER NOT NULL REFERENCES runs,
+        file INTEGER NOT NULL REFERENCES files,
+        check_name TEXT NOT NULL,
+        column_name TEXT,
+        reason TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        first_line INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE batches (
+        batch INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs,
+        file INTEGER NOT NULL REFERENCES files,
+        accepted INTEGER NOT NULL,
+        labelled INTEGER NOT NULL,
+        positives INTEGER NOT NULL,
+        holdout INTEGER NOT NULL,
+        holdout_positives INTEGER NOT NULL,
+        first_date TEXT,
+        last_date TEXT
+    ) STRICT""",
+    """CREATE TABLE parts (
+        part TEXT PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs,
+        sha256 TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE profiles (
+        run INTEGER NOT NULL REFERENCES runs,
+        column_name TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        missing INTEGER NOT NULL,
+        missing_share REAL NOT NULL,
+        distinct_values INTEGER NOT NULL,
+        mean REAL,
+        median REAL,
+        std REAL,
+        minimum REAL,
+        maximum REAL,
+        PRIMARY KEY (run, column_name)
+    ) STRICT, WITHOUT ROWID""",
+    """CREATE TABLE models (
+        version INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL REFERENCES runs,
+        estimator TEXT NOT NULL,
+        parameters TEXT NOT NULL,
+        threshold REAL NOT NULL,
+        folder TEXT NOT NULL UNIQUE,
+        sha256 TEXT NOT NULL,
+        manifest_sha256 TEXT NOT NULL,
+        train_rows INTEGER NOT NULL,
+        train_positives INTEGER NOT NULL,
+        created_at TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE metrics (
+        run INTEGER NOT NULL REFERENCES runs,
+        version INTEGER REFERENCES models,
+        subject TEXT NOT NULL,
+        split TEXT NOT NULL,
+        batch INTEGER REFERENCES batches,
+        name TEXT NOT NULL,
+        value REAL,
+        low REAL,
+        high REAL,
+        rows INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE decisions (
+        run INTEGER PRIMARY KEY REFERENCES runs,
+        decided_at TEXT NOT NULL,
+        decision TEXT NOT NULL CHECK (decision IN
+            ('first', 'promoted', 'refreshed', 'staged', 'kept', 'refused', 'undecidable')),
+        policy TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        candidate INTEGER NOT NULL REFERENCES models,
+        champion INTEGER REFERENCES models,
+        rows INTEGER NOT NULL,
+        positives INTEGER NOT NULL,
+        candidate_value REAL,
+        champion_value REAL,
+        delta REAL,
+        low REAL,
+        high REAL,
+        p_value REAL,
+        cells TEXT,
+        sentence TEXT NOT NULL,
+        warning TEXT
+    ) STRICT""",
+    """CREATE TABLE intents (
+        intent INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        version INTEGER NOT NULL REFERENCES models,
+        run INTEGER REFERENCES runs,
+        kind TEXT NOT NULL CHECK (kind IN ('first', 'promoted', 'refreshed', 'manual', 'rollback')),
+        actor TEXT NOT NULL,
+        why TEXT
+    ) STRICT""",
+    """CREATE TABLE releases (
+        release INTEGER PRIMARY KEY,
+        intent INTEGER NOT NULL UNIQUE REFERENCES intents,
+        at TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE pins (
+        pin INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        version INTEGER REFERENCES models,
+        actor TEXT NOT NULL,
+        why TEXT
+    ) STRICT""",
+    """CREATE TABLE predictions (
+        run INTEGER NOT NULL REFERENCES runs,
+        file INTEGER REFERENCES files,
+        version INTEGER NOT NULL REFERENCES models,
+        path TEXT NOT NULL UNIQUE,
+        sha256 TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        positives INTEGER NOT NULL,
+        at TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE package_checks (
+        check_id INTEGER PRIMARY KEY,
+        checked_at TEXT NOT NULL,
+        packages INTEGER NOT NULL,
+        outdated INTEGER,
+        vulnerable INTEGER,
+        unknown INTEGER NOT NULL,
+        error TEXT
+    ) STRICT""",
+    """CREATE TABLE package_findings (
+        check_id INTEGER NOT NULL REFERENCES package_checks,
+        kind TEXT NOT NULL CHECK (kind IN ('outdated', 'vulnerable', 'unknown')),
+        package TEXT NOT NULL,
+        installed TEXT NOT NULL,
+        latest TEXT,
+        advisory TEXT,
+        fixed_in TEXT,
+        reason TEXT
+    ) STRICT""",
+    "CREATE INDEX files_by_content ON files (sha256)",
+    "CREATE INDEX file_events_by_file ON file_events (file, event)",
+    "CREATE INDEX file_events_by_run ON file_events (run)",
+    "CREATE INDEX quarantines_by_run ON quarantines (run)",
+    "CREATE INDEX batches_by_run ON batches (run)",
+    "CREATE INDEX metrics_by_run ON metrics (run, subject, split)",
+    "CREATE INDEX metrics_by_name ON metrics (name, split, subject)",
+    "CREATE INDEX predictions_by_run ON predictions (run)",
+)
+
+# The questions that people ask, answerable in any SQLite browser.
+_VIEWS = (
+    """CREATE VIEW what_became_of_files AS
+        SELECT f.file, f.path, f.size_bytes, f.sha256, f.seen_at, e.state, e.at AS state_at, e.run,
+               e.rows_read, e.accepted, e.duplicate, e.quarantined, e.reason
+        FROM files f
+        JOIN file_events e ON e.event = (SELECT max(event) FROM file_events WHERE file = f.file)""",
+    """CREATE VIEW run_history AS
+        SELECT r.run, r.run_id, r.reason, a.attempt, r.created_at, a.started_at, n.ended_at,
+               coalesce(n.status, 'running') AS status, n.wall_s, n.error, a.pid,
+               d.decision, d.candidate, d.champion, d.candidate_value, d.champion_value, d.sentence, d.warning
+        FROM runs r
+        JOIN attempts a ON a.run = r.run AND a.attempt = (SELECT max(attempt) FROM attempts WHERE run = r.run)
+        LEFT JOIN attempt_ends n ON n.run = a.run AND n.attempt = a.attempt
+        LEFT JOIN decisions d ON d.run = r.run""",
+    """CREATE VIEW which_model_served AS
+        SELECT i.version, m.estimator, r.at AS from_at, lead(r.at) OVER (ORDER BY r.release) AS until_at,
+               i.kind, i.actor, i.why, i.run
+        FROM releases r JOIN intents i USING (intent) JOIN models m ON m.version = i.version""",
+    """CREATE VIEW f1_over_time AS
+        SELECT m.run, r.created_at, m.subject, m.split, m.version, m.batch, m.value AS f1, m.low, m.high, m.rows
+        FROM metrics m JOIN runs r USING (run) WHERE m.name = 'f1'""",
+    """CREATE VIEW timings_by_step AS
+        SELECT s.run, s.attempt, s.step, s.started_at, s.wall_s, s.cpu_s, s.peak_rss_bytes FROM steps s""",
+    """CREATE VIEW missing_over_time AS
+        SELECT p.column_name, r.created_at, p.run, p.rows, p.missing, p.missing_share
+        FROM profiles p JOIN runs r USING (run)""",
+    """CREATE VIEW current_pin AS
+        SELECT version, at, actor, why FROM pins
+        WHERE pin = (SELECT max(pin) FROM pins) AND version IS NOT NULL""",
+)
+
+
+@ledger_migrations()
+def m001_first_shape(db: Database) -> None:
+    """Make all tables and views."""
+    for statement in _TABLES + _VIEWS:
+        db.execute(statement)
+
+
+NAMES = frozenset({"m001_first_shape"})

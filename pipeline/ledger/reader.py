@@ -1,0 +1,349 @@
+"""Reading the ledger with the standard library alone: light enough for `status` and for the idle daemon.
+
+Lists for people come back as dicts, one per row of a view; what a step needs comes back as its record.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from churnwatch.pipeline.errors import LedgerError, NotFoundError
+from churnwatch.pipeline.records import (
+    Batch,
+    Champion,
+    Decision,
+    FileState,
+    Model,
+    Part,
+    Signature,
+    SourceFile,
+    Verdict,
+)
+
+Row = dict[str, Any]
+
+# States after which a file is not looked at again, unless it changes.
+_SETTLED = tuple(state.value for state in FileState if state not in (FileState.RETRY, FileState.WAITING))
+
+
+class Reader:
+    """Questions to an open ledger. One instance per thread."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.row_factory = sqlite3.Row
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Open for reading only.
+
+        Raises:
+            LedgerError: there is no ledger yet, or the file is none.
+        """
+        if not path.exists():
+            raise LedgerError(f"{path.name}: no ledger yet; it is made by the first run (churnwatch run --once).")
+        connection = sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True, timeout=30)
+        try:
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("SELECT count(*) FROM runs")
+            yield cls(connection)
+        except sqlite3.DatabaseError as error:
+            raise LedgerError(f"{path}: cannot be read as a ledger ({error}). See `churnwatch doctor`.") from None
+        finally:
+            connection.close()
+
+    def rows(self, sql: str, *values: object) -> list[Row]:
+        """Return a query's rows as dicts. For this package; others ask one of the questions below."""
+        return [dict(row) for row in self._connection.execute(sql, values).fetchall()]
+
+    def _one(self, sql: str, *values: object) -> Row | None:
+        row = self._connection.execute(sql, values).fetchone()
+        return None if row is None else dict(row)
+
+    def _value(self, sql: str, *values: object) -> Any:
+        row = self._connection.execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    # -- source files ------------------------------------------------------------------------------------------
+
+    def settled_signatures(self) -> set[Signature]:
+        """Return every observation of a source file that needs no more work."""
+        marks = ",".join("?" * len(_SETTLED))
+        found = self.rows(
+            f"SELECT path, size_bytes, mtime_ns, ctime_ns FROM files f WHERE"
+            f" (SELECT state FROM file_events e WHERE e.file = f.file ORDER BY event DESC LIMIT 1) IN ({marks})",
+            *_SETTLED,
+        )
+        return {Signature(**row) for row in found}
+
+    def waiting_signatures(self) -> set[Signature]:
+        """Return the requests to score that wait for a first model."""
+        found = self.rows(
+            "SELECT f.path, f.size_bytes, f.mtime_ns, f.ctime_ns FROM files f JOIN what_became_of_files w USING (file)"
+            " WHERE w.state = 'waiting'"
+        )
+        return {Signature(**row) for row in found}
+
+    def content_owner(self, sha256: str, besides: int) -> SourceFile | None:
+        """Return the first other file with these bytes whose rows were read, if there is one."""
+        row = self._one(
+            "SELECT f.* FROM files f JOIN what_became_of_files w USING (file)"
+            " WHERE f.sha256 = ? AND f.file != ? AND w.state IN ('ingested', 'predicted', 'waiting')"
+            " ORDER BY f.file LIMIT 1",
+            sha256,
+            besides,
+        )
+        return None if row is None else SourceFile(**row)
+
+    def files(self, state: str | None = None) -> list[Row]:
+        """Return every file ever seen with what became of it, newest last."""
+        where, values = ("WHERE state = ?", (state,)) if state else ("", ())
+        return self.rows(f"SELECT * FROM what_became_of_files {where} ORDER BY file", *values)
+
+    def file_by_path(self, path: str) -> Row:
+        """Return the newest observation of a path.
+
+        Raises:
+            NotFoundError: it was never seen.
+        """
+        row = self._one("SELECT * FROM what_became_of_files WHERE path = ? ORDER BY file DESC LIMIT 1", path)
+        if row is None:
+            raise NotFoundError(f"{path}: no file of that name was ever seen. See them all: churnwatch files")
+        return row
+
+    def findings(self, file: int | None = None) -> list[Row]:
+        """Return what was guessed or left out when files were read."""
+        where, values = ("WHERE file = ?", (file,)) if file is not None else ("", ())
+        return self.rows(
+            f"SELECT g.run, g.file, f.path, g.kind, g.text FROM file_findings g JOIN files f USING (file) {where}"
+            " ORDER BY g.rowid",
+            *values,
+        )
+
+    def quarantines(self, run: int | None = None) -> list[Row]:
+        """Return counts of quarantined rows by file, check and column."""
+        where, values = ("WHERE q.run = ?", (run,)) if run is not None else ("", ())
+        return self.rows(
+            f"SELECT q.*, f.path FROM quarantines q JOIN files f USING (file) {where} ORDER BY q.rowid", *values
+        )
+
+    def row_totals(self) -> dict[str, int]:
+        """Return rows read, accepted, duplicate and quarantined over everything ever ingested or scored."""
+        row = self._one(
+            "SELECT coalesce(sum(rows_read), 0) AS read, coalesce(sum(accepted), 0) AS accepted,"
+            " coalesce(sum(duplicate), 0) AS duplicate, coalesce(sum(quarantined), 0) AS quarantined"
+            " FROM file_events"
+        )
+        return {name: int(value) for name, value in (row or {}).items()}
+
+    def file_counts(self) -> dict[str, int]:
+        """Return how many files are in each state."""
+        return {
+            row["state"]: row["n"]
+            for row in self.rows("SELECT state, count(*) AS n FROM what_became_of_files GROUP BY state ORDER BY state")
+        }
+
+    # -- the data set ------------------------------------------------------------------------------------------
+
+    def parts(self) -> list[Part]:
+        """Return the parts that make up the data set."""
+        return [Part(**row) for row in self.rows("SELECT * FROM parts ORDER BY run, part")]
+
+    def batches(self, run: int | None = None) -> list[Batch]:
+        """Return batches in their order, of one run or of all."""
+        where, values = ("WHERE run = ?", (run,)) if run is not None else ("", ())
+        return [Batch(**row) for row in self.rows(f"SELECT * FROM batches {where} ORDER BY batch", *values)]
+
+    def schema(self) -> tuple[int, str] | None:
+        """Return the newest key version and the schema's canonical text."""
+        row = self._one("SELECT key_version, canonical FROM schemas ORDER BY key_version DESC LIMIT 1")
+        return None if row is None else (row["key_version"], row["canonical"])
+
+    def ingested_files(self) -> list[str]:
+        """Return the names of all files in the data set, in the order of their batches."""
+        return [
+            row["path"] for row in self.rows("SELECT f.path FROM batches b JOIN files f USING (file) ORDER BY b.batch")
+        ]
+
+    # -- runs --------------------------------------------------------------------------------------------------
+
+    def runs(self, limit: int = -1) -> list[Row]:
+        """Return runs with their newest attempt and decision, newest first."""
+        return self.rows("SELECT * FROM run_history ORDER BY run DESC LIMIT ?", limit)
+
+    def run(self, run: int) -> Row:
+        """Return one run.
+
+        Raises:
+            NotFoundError: there is none of that number.
+        """
+        row = self._one("SELECT * FROM run_history WHERE run = ?", run)
+        if row is None:
+            raise NotFoundError(f"run {run}: there is no such run. See them all: churnwatch runs")
+        return row
+
+    def attempts(self, run: int) -> list[Row]:
+        """Return all attempts of a run."""
+        return self.rows(
+            "SELECT a.attempt, a.started_at, a.pid, n.ended_at, coalesce(n.status, 'running') AS status, n.wall_s,"
+            " n.error FROM attempts a LEFT JOIN attempt_ends n USING (run, attempt) WHERE a.run = ? ORDER BY attempt",
+            run,
+        )
+
+    def unfinished(self) -> list[Row]:
+        """Return runs whose newest attempt has no end, or ended without success and may be taken up again."""
+        return self.rows("SELECT * FROM run_history WHERE status != 'done' ORDER BY run")
+
+    def run_files(self, run: int) -> list[SourceFile]:
+        """Return a run's inputs."""
+        return [
+            SourceFile(**row)
+            for row in self.rows("SELECT f.* FROM run_files JOIN files f USING (file) WHERE run = ? ORDER BY file", run)
+        ]
+
+    def run_file_states(self, run: int) -> list[Row]:
+        """Return what a run made of its files."""
+        return self.rows(
+            "SELECT f.path, e.* FROM file_events e JOIN files f USING (file) WHERE e.run = ? ORDER BY e.event", run
+        )
+
+    def steps(self, run: int | None = None, limit: int = -1) -> list[Row]:
+        """Return timings by step, of one run or of the newest ones."""
+        where, values = ("WHERE run = ?", (run,)) if run is not None else ("", ())
+        return self.rows(
+            f"SELECT * FROM timings_by_step {where} ORDER BY run DESC, attempt DESC, started_at LIMIT ?",
+            *values,
+            limit,
+        )
+
+    def verdict(self, run: int) -> Verdict | None:
+        """Return the decision of a run, if it came to one."""
+        row = self._one("SELECT * FROM decisions WHERE run = ?", run)
+        return None if row is None else Verdict(**{**row, "decision": Decision(row["decision"])})
+
+    def decisions(self) -> list[Row]:
+        """Return all decisions with their evidence, oldest first."""
+        return self.rows("SELECT * FROM decisions ORDER BY run")
+
+    def profiles(self, run: int | None = None) -> list[Row]:
+        """Return summary statistics, of one run or of all."""
+        where, values = ("WHERE run = ?", (run,)) if run is not None else ("", ())
+        return self.rows(f"SELECT * FROM profiles {where} ORDER BY run, column_name", *values)
+
+    # -- models ------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[Row]:
+        """Return all model versions with their F1 on the holdout when they were judged, oldest first."""
+        return self.rows(
+            "SELECT m.*, (SELECT value FROM metrics x WHERE x.version = m.version AND x.subject = 'candidate'"
+            " AND x.split = 'holdout' AND x.name = 'f1' LIMIT 1) AS f1, d.decision FROM models m"
+            " LEFT JOIN decisions d ON d.candidate = m.version ORDER BY m.version"
+        )
+
+    def model(self, version: int) -> Model:
+        """Return a model version.
+
+        Raises:
+            NotFoundError: there is none of that number.
+        """
+        row = self._one("SELECT * FROM models WHERE version = ?", version)
+        if row is None:
+            raise NotFoundError(f"v{version}: there is no such model version. See them all: churnwatch models")
+        return Model(**row)
+
+    def model_of_run(self, run: int) -> Model | None:
+        """Return the candidate that a run trained, if it came that far."""
+        row = self._one("SELECT * FROM models WHERE run = ?", run)
+        return None if row is None else Model(**row)
+
+    def champion(self) -> Champion | None:
+        """Return the model that serves, None before the first."""
+        row = self._one(
+            "SELECT r.at AS since, i.kind, i.why, i.version, i.run FROM releases r JOIN intents i USING (intent)"
+            " ORDER BY release DESC LIMIT 1"
+        )
+        if row is None:
+            return None
+        pin = self._one("SELECT version FROM current_pin")
+        f1 = self._one(
+            "SELECT value, rows FROM metrics WHERE version = ? AND split = 'holdout' AND name = 'f1'"
+            " ORDER BY run DESC LIMIT 1",
+            row["version"],
+        )
+        return Champion(
+            model=self.model(row["version"]),
+            since=row["since"],
+            kind=row["kind"],
+            why=row["why"],
+            pinned=pin is not None,
+            f1=f1["value"] if f1 else None,
+            holdout_rows=f1["rows"] if f1 else None,
+        )
+
+    def pin(self) -> Row | None:
+        """Return which version is pinned, since when and why; None when the next run may promote."""
+        return self._one("SELECT * FROM current_pin")
+
+    def releases(self) -> list[Row]:
+        """Return what served when, by whose doing, oldest first."""
+        return self.rows("SELECT * FROM which_model_served ORDER BY from_at")
+
+    def open_intent(self) -> Row | None:
+        """Return a promotion that was begun and not recorded as done."""
+        return self._one(
+            "SELECT * FROM intents WHERE intent NOT IN (SELECT intent FROM releases) ORDER BY intent DESC LIMIT 1"
+        )
+
+    def intent_of_run(self, run: int) -> Row | None:
+        """Return the promotion that a run began."""
+        return self._one("SELECT * FROM intents WHERE run = ?", run)
+
+    def metrics(self, *, run: int | None = None, version: int | None = None, split: str | None = None) -> list[Row]:
+        """Return metrics by run, version or split."""
+        wanted = {"run": run, "version": version, "split": split}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = f"WHERE {' AND '.join(f'{name} = ?' for name in given)}" if given else ""
+        return self.rows(f"SELECT * FROM metrics {where} ORDER BY rowid", *given.values())
+
+    def f1_over_time(self) -> list[Row]:
+        """Return every F1 ever computed, oldest first."""
+        return self.rows("SELECT * FROM f1_over_time ORDER BY run")
+
+    # -- the rest ----------------------------------------------------------------------------------------------
+
+    def predictions(self, run: int | None = None) -> list[Row]:
+        """Return files of predictions, of one run or of all, oldest first."""
+        where, values = ("WHERE p.run = ?", (run,)) if run is not None else ("", ())
+        return self.rows(
+            f"SELECT p.*, f.path AS source FROM predictions p LEFT JOIN files f USING (file) {where} ORDER BY p.rowid",
+            *values,
+        )
+
+    def package_check(self, *, good_only: bool = False) -> Row | None:
+        """Return the newest package check, or the newest of which nothing failed."""
+        where = "WHERE error IS NULL" if good_only else ""
+        return self._one(f"SELECT * FROM package_checks {where} ORDER BY check_id DESC LIMIT 1")
+
+    def package_findings(self, check_id: int) -> list[Row]:
+        """Return the findings of one package check."""
+        return self.rows("SELECT * FROM package_findings WHERE check_id = ? ORDER BY kind DESC, package", check_id)
+
+    def settings_of(self, settings_sha256: str) -> str | None:
+        """Return the settings that a hash stands for, as canonical JSON."""
+        value = self._value("SELECT canonical FROM settings WHERE settings_sha256 = ?", settings_sha256)
+        return None if value is None else str(value)
+
+    def problems(self) -> Sequence[str]:
+        """Check the file's integrity and its foreign keys; return what is wrong, nothing when all is well."""
+        broken = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
+        keys = [f"{row[0]}: row {row[1]} refers to nothing" for row in self._connection.execute("PRAGMA foreign_key_check")]
+        return broken + keys
+
+
+def _uri(path: Path) -> str:
+    return str(path.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

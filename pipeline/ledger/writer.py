@@ -1,0 +1,236 @@
+"""Writing the ledger: migrations, and one transaction for every change.
+
+`BEGIN IMMEDIATE` takes the write lock at once: a transaction that reads first and writes later fails under
+concurrency. Opening is serialised by a lock file, since two processes must not migrate at the same time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from sqlite_utils import Database
+
+from churnwatch.pipeline import files
+from churnwatch.pipeline.errors import LedgerError
+from churnwatch.pipeline.ledger.migrations import NAMES, ledger_migrations
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.records import (
+    Batch,
+    FileEvent,
+    FileFinding,
+    Metric,
+    Model,
+    Part,
+    Prediction,
+    Profile,
+    Quarantine,
+    Signature,
+    SourceFile,
+    Status,
+    Step,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_TABLES: dict[type, str] = {
+    Batch: "batches",
+    FileEvent: "file_events",
+    FileFinding: "file_findings",
+    Metric: "metrics",
+    Model: "models",
+    Part: "parts",
+    Prediction: "predictions",
+    Profile: "profiles",
+    Quarantine: "quarantines",
+    SourceFile: "files",
+    Step: "steps",
+    Verdict: "decisions",
+}
+
+
+class PackageCheckLike(Protocol):
+    """What the ledger keeps of a package check."""
+
+    checked_at: str
+    packages: int
+    outdated: int | None
+    vulnerable: int | None
+    unknown: int
+    error: str | None
+    findings: Sequence[Any]
+
+
+class Ledger(Reader):
+    """An open ledger that can be written. Every method is one transaction, or joins the one around it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._db = Database(connection)
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Open for writing; make or migrate the tables first where needed.
+
+        Raises:
+            LedgerError: the file is damaged, is no ledger, or was written by a newer version.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        try:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+                connection.execute(f"PRAGMA {pragma}").fetchall()
+            _migrate(connection, path)
+            yield cls(connection)
+        except sqlite3.OperationalError as error:
+            raise LedgerError(f"{path}: {error}. Check free space and rights; nothing was acknowledged.") from error
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.IntegrityError):
+                raise
+            raise LedgerError(f"{path}: not a ledger, or damaged ({error}). Put back a backup.") from error
+        finally:
+            connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make everything inside one change: all of it or nothing; inside another transaction, part of that."""
+        if self._connection.in_transaction:
+            yield
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    def add(self, *records: DataclassInstance) -> None:
+        """Append records to their tables."""
+        with self.transaction():
+            for record in records:
+                self._insert(_TABLES[type(record)], _columns(record))
+
+    def add_all(self, records: Iterable[DataclassInstance]) -> None:
+        """Append many records of one kind."""
+        rows = list(records)
+        if rows:
+            with self.transaction():
+                self._db.table(_TABLES[type(rows[0])]).insert_all(map(_columns, rows))
+
+    def _insert(self, table: str, row: dict[str, Any]) -> int:
+        with self.transaction():
+            return int(self._db.table(table).insert(row).last_rowid or 0)
+
+    # -- runs --------------------------------------------------------------------------------------------------
+
+    def begin_run(
+        self, *, run_id: str, reason: str, at: str, settings: tuple[str, str], code_version: str, inputs: Sequence[int]
+    ) -> int:
+        """Return the number of the run with this identity, new or known; `settings` is hash and canonical text."""
+        with self.transaction():
+            known = self._value("SELECT run FROM runs WHERE run_id = ?", run_id)
+            if known is not None:
+                return int(known)
+            self._db.table("settings").insert(
+                {"settings_sha256": settings[0], "canonical": settings[1], "at": at}, ignore=True
+            )
+            run = self._insert(
+                "runs",
+                {"run_id": run_id, "reason": reason, "created_at": at, "settings_sha256": settings[0],
+                 "code_version": code_version},
+            )  # fmt: skip
+            self._db.table("run_files").insert_all({"run": run, "file": file} for file in inputs)
+            return run
+
+    def begin_attempt(self, run: int, *, at: str, pid: int) -> int:
+        """Open a further attempt of a run and return its number."""
+        with self.transaction():
+            attempt = 1 + int(self._value("SELECT coalesce(max(attempt), 0) FROM attempts WHERE run = ?", run))
+            self._insert("attempts", {"run": run, "attempt": attempt, "started_at": at, "pid": pid})
+            return attempt
+
+    def end_attempt(
+        self, run: int, attempt: int, *, at: str, status: Status, wall_s: float | None = None, error: str | None = None
+    ) -> None:
+        """Close an attempt."""
+        self._insert(
+            "attempt_ends",
+            {"run": run, "attempt": attempt, "ended_at": at, "status": status.value, "wall_s": wall_s, "error": error},
+        )
+
+    # -- source files ------------------------------------------------------------------------------------------
+
+    def see_file(self, seen: Signature, *, sha256: str, at: str) -> SourceFile:
+        """Return the file of this path, signature and content, new or known."""
+        with self.transaction():
+            known = self._one(
+                "SELECT * FROM files WHERE path = ? AND size_bytes = ? AND mtime_ns = ? AND ctime_ns = ? AND sha256 = ?",
+                seen.path, seen.size_bytes, seen.mtime_ns, seen.ctime_ns, sha256,
+            )  # fmt: skip
+            if known is not None:
+                return SourceFile(**known)
+            row = {**dataclasses.asdict(seen), "sha256": sha256, "seen_at": at}
+            return SourceFile(file=self._insert("files", row), **row)
+
+    # -- schema, releases, pins, packages ----------------------------------------------------------------------
+
+    def add_schema(self, canonical: str, *, at: str) -> int:
+        """Record a schema and return its key version."""
+        return self._insert("schemas", {"canonical": canonical, "at": at})
+
+    def add_intent(
+        self, version: int, *, at: str, run: int | None, kind: str, actor: str, why: str | None = None
+    ) -> int:
+        """Record that a release is about to be switched."""
+        return self._insert(
+            "intents", {"version": version, "at": at, "run": run, "kind": kind, "actor": actor, "why": why}
+        )
+
+    def add_release(self, intent: int, *, at: str) -> None:
+        """Record that the release was switched."""
+        self._insert("releases", {"intent": intent, "at": at})
+
+    def add_pin(self, version: int | None, *, at: str, actor: str, why: str | None) -> None:
+        """Pin a version, or with None let the next run promote again."""
+        self._insert("pins", {"version": version, "at": at, "actor": actor, "why": why})
+
+    def add_package_check(self, check: PackageCheckLike) -> None:
+        """Record a package check with its findings."""
+        with self.transaction():
+            row = {name: getattr(check, name) for name in
+                   ("checked_at", "packages", "outdated", "vulnerable", "unknown", "error")}  # fmt: skip
+            number = self._insert("package_checks", row)
+            self._db.table("package_findings").insert_all(
+                {"check_id": number, **_columns(finding)} for finding in check.findings
+            )
+
+
+def _columns(record: DataclassInstance) -> dict[str, Any]:
+    return {
+        name: value.value if isinstance(value, Enum) else value for name, value in dataclasses.asdict(record).items()
+    }
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    db = Database(connection)
+    if _pending(db, path):
+        with files.lock(path.with_name(f".{path.name}.lock"), busy="", wait=True):
+            ledger_migrations.apply(db)
+
+
+def _pending(db: Database, path: Path) -> bool:
+    """Tell whether there is something to migrate; refuse what a newer version wrote."""
+    newer = {migration.name for migration in ledger_migrations.applied(db)} - NAMES
+    if newer:
+        raise LedgerError(f"{path}: written by a newer churnwatch ({', '.join(sorted(newer))}). Install that one.")
+    return bool(ledger_migrations.pending(db))

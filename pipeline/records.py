@@ -1,0 +1,255 @@
+"""The frozen values that steps hand on; those that the ledger keeps have one table each, field for column.
+
+Times are UTC, ISO 8601. A field called `run`, `file`, `batch` or `version` is that row's number in the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FileState(StrEnum):
+    """What became of a source file; the newest event of a file is its state."""
+
+    INGESTED = "ingested"
+    SAME_CONTENT = "same_content"  # the same bytes were read before; no rows were read
+    QUARANTINED = "quarantined"  # the file as a whole could not be read; its rows are unknown
+    WAITING = "waiting"  # a request to score, and there is no model yet
+    PREDICTED = "predicted"
+    FAILED = "failed"  # its run broke down too often; taken up again by `retry`
+    RETRY = "retry"  # somebody asked for it to be read again
+
+
+class Decision(StrEnum):
+    """What the gate says of a candidate."""
+
+    FIRST = "first"
+    PROMOTED = "promoted"
+    REFRESHED = "refreshed"
+    STAGED = "staged"
+    KEPT = "kept"
+    REFUSED = "refused"
+    UNDECIDABLE = "undecidable"
+
+    @property
+    def promotes(self) -> bool:
+        """Whether the candidate becomes the champion."""
+        return self in (Decision.FIRST, Decision.PROMOTED, Decision.REFRESHED)
+
+
+class Status(StrEnum):
+    """How an attempt of a run ended; `running` stands in no row, it is the lack of one."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What tells two observations of one path apart without reading it."""
+
+    path: str  # relative to the source folder
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A source file as it was seen once: a path with one signature and one content."""
+
+    file: int
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    sha256: str
+    seen_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileEvent:
+    """What happened to a source file. `read = accepted + duplicate + quarantined`, where rows are known."""
+
+    file: int
+    run: int | None
+    at: str
+    state: FileState
+    rows_read: int | None = None
+    accepted: int | None = None
+    duplicate: int | None = None
+    quarantined: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileFinding:
+    """Something that was guessed or left out when a file was read."""
+
+    run: int
+    file: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Rows of one file that broke one check, counted; each row with its text stands in the quarantine's Parquet."""
+
+    run: int
+    file: int
+    check_name: str
+    column_name: str | None
+    reason: str
+    rows: int
+    first_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The accepted rows of one file."""
+
+    batch: int
+    run: int
+    file: int
+    accepted: int
+    labelled: int
+    positives: int
+    holdout: int  # labelled rows promised to the holdout
+    holdout_positives: int
+    first_date: str | None
+    last_date: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One immutable Parquet file of the data set."""
+
+    part: str
+    run: int
+    sha256: str
+    rows: int
+    size_bytes: int
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Summary statistics of one column over the rows that a run accepted; of text columns only the counts."""
+
+    run: int
+    column_name: str
+    rows: int
+    missing: int
+    missing_share: float
+    distinct_values: int
+    mean: float | None
+    median: float | None
+    std: float | None
+    minimum: float | None
+    maximum: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model version; its folder is complete on disk before this row exists."""
+
+    version: int
+    run: int
+    estimator: str
+    parameters: str  # JSON
+    threshold: float
+    folder: str  # relative to models_folder
+    sha256: str  # of trainedmodel.pkl
+    manifest_sha256: str
+    train_rows: int
+    train_positives: int
+    created_at: str
+
+    @property
+    def name(self) -> str:
+        """The version as people say it: v7."""
+        return f"v{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One number about a model (or the baseline) on one set of rows."""
+
+    run: int
+    version: int | None
+    subject: str  # champion, candidate, baseline
+    split: str  # train, holdout, prequential, cross_validation
+    name: str
+    value: float | None
+    rows: int
+    batch: int | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's decision on a candidate with its evidence (table `decisions`)."""
+
+    run: int
+    decided_at: str
+    decision: Decision
+    policy: str
+    metric: str
+    candidate: int
+    champion: int | None
+    rows: int
+    positives: int
+    candidate_value: float | None
+    champion_value: float | None
+    delta: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    cells: str | None  # JSON: counts by target, champion's and candidate's decision
+    sentence: str
+    warning: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One file of predictions. `file` is the request to score; None: all current customers."""
+
+    run: int
+    file: int | None
+    version: int
+    path: str  # of the Parquet, relative to predictions_folder
+    sha256: str
+    rows: int
+    positives: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Time and memory of one step."""
+
+    run: int
+    attempt: int
+    step: str
+    started_at: str
+    wall_s: float
+    cpu_s: float
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The model that serves, since when, and by whose doing."""
+
+    model: Model
+    since: str
+    kind: str
+    why: str | None
+    pinned: bool
+    f1: float | None  # on the holdout, when it was decided
+    holdout_rows: int | None

@@ -1,0 +1,310 @@
+"""settings.yaml → frozen, checked values.
+
+Every setting stands here once: name, type, bounds and default on one line. Scalars are read as the text that
+stands in the file and converted by the type wanted, so that `positive: Yes` stays "Yes" and an id of 00123
+keeps its zeros (YAML alone would make a boolean and a number of them).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from churnwatch.pipeline.errors import SettingsError
+
+FILE_NAME = "settings.yaml"
+STATE_FOLDER = ".churnwatch"
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(min_length=1)]
+
+
+class ColumnType(StrEnum):
+    """How the text of a cell is understood."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    DATE = "date"
+
+
+class Policy(StrEnum):
+    """How the gate compares a candidate with the champion."""
+
+    BETTER = "better"
+    PROVEN = "proven"
+
+
+class _Checked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Column(_Checked):
+    """What one column must look like; a row that breaks it is quarantined."""
+
+    type: ColumnType
+    min: float | None = None
+    max: float | None = None
+    allowed: tuple[str, ...] = ()
+    required: bool = False
+    unique: bool = False
+    format: str | None = None  # of dates, as strptime has it; ISO 8601 when not given
+
+
+class Csv(_Checked):
+    """How the source's CSVs are written."""
+
+    delimiter: Annotated[str, Meta(min_length=1, max_length=1)] | None = None  # None: the one that fits the header
+    decimal: Literal[".", ","] = "."
+    missing: tuple[str, ...] = ()  # texts that mean "no value", besides an empty or blank cell
+
+
+class Training(_Checked):
+    """How candidates are trained."""
+
+    mode: Literal["refit", "compare"] = "compare"
+    estimators: tuple[Name, ...] = ("logistic", "boosting")
+    parameters: dict[str, dict[str, Any]] = {}
+    class_weight: Literal["none", "balanced"] = "none"
+    metric: Literal["f1", "balanced_accuracy", "accuracy"] = "f1"  # what the threshold is tuned for
+    folds: Annotated[int, Meta(ge=2, le=20)] = 5
+    seed: Annotated[int, Meta(ge=0)] = 0
+    threads: Count = 2
+    max_gap: Share = 0.1  # F1 on the training rows less F1 on the holdout, above which the report warns
+
+
+class Gate(_Checked):
+    """When a candidate may replace the champion."""
+
+    policy: Policy = Policy.PROVEN
+    min_delta: Share = 0.005
+    alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    resamples: Count = 2000
+    min_positives: Annotated[int, Meta(ge=0)] = 30  # and as many negatives; below it, the gate is undecidable
+
+
+class Packages(_Checked):
+    """The check of outdated and vulnerable packages."""
+
+    check: Literal["daily", "never"] = "daily"
+    timeout_s: Positive = 60.0
+
+
+class Settings(_Checked):
+    """All settings of a home."""
+
+    target: Name
+    positive: Name
+    id: Name | None = None
+    date: Name | None = None
+    exclude: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    columns: dict[str, Column | ColumnType] = {}
+
+    source_folder: Name = "sourcedata"
+    ingested_folder: Name = "ingesteddata"
+    test_folder: Name = "testdata"
+    models_folder: Name = "models"
+    deployment_folder: Name = "production_deployment"
+    predictions_folder: Name = "predictions"
+    ledger: Name = "churnwatch.db"
+    report: Name = "report.html"
+
+    csv: Csv = Csv()
+    dedup: Literal["on", "off"] = "on"
+    key: tuple[str, ...] = ()
+    on_conflict: Literal["keep_all", "latest"] = "keep_all"
+
+    stability_s: Annotated[float, Meta(ge=0.1)] = 1.0
+    scan_interval_s: Annotated[float, Meta(ge=0.5)] = 60.0
+    run_timeout_s: Positive = 3600.0
+
+    holdout_batches: Count = 5
+    call_capacity: Count = 200
+    training: Training = Training()
+    gate: Gate | Policy = Gate()
+    packages: Packages = Packages()
+
+    @property
+    def gating(self) -> Gate:
+        """The gate in full, also where only its policy was named (`gate: better`)."""
+        return self.gate if isinstance(self.gate, Gate) else Gate(policy=self.gate)
+
+    @property
+    def declared(self) -> dict[str, Column]:
+        """The declared columns in full, also where only a type was named."""
+        return {n: c if isinstance(c, Column) else Column(type=c) for n, c in self.columns.items()}
+
+    @property
+    def sha256(self) -> str:
+        """The hash of all values, defaults included: two runs with the same hash had the same settings."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+    def canonical(self) -> str:
+        """All values, defaults included, as JSON with sorted keys: what the ledger keeps."""
+        return msgspec.json.encode(self, order="sorted").decode()
+
+
+class Home(Struct, frozen=True):
+    """A home: a folder with a settings.yaml. Relative paths in settings are relative to it."""
+
+    path: Path
+    settings: Settings
+
+    @property
+    def source(self) -> Path:
+        """Where CSVs land; read only for us."""
+        return self.path / self.settings.source_folder
+
+    @property
+    def ingested(self) -> Path:
+        """The data set's Parquet parts."""
+        return self.path / self.settings.ingested_folder
+
+    @property
+    def tests(self) -> Path:
+        """The optional fixed holdout."""
+        return self.path / self.settings.test_folder
+
+    @property
+    def models(self) -> Path:
+        """One immutable folder per model version."""
+        return self.path / self.settings.models_folder
+
+    @property
+    def deployment(self) -> Path:
+        """The release."""
+        return self.path / self.settings.deployment_folder
+
+    @property
+    def predictions(self) -> Path:
+        """Predictions, one set of files per run."""
+        return self.path / self.settings.predictions_folder
+
+    @property
+    def ledger(self) -> Path:
+        """The one file of history."""
+        return self.path / self.settings.ledger
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.path / self.settings.report
+
+    @property
+    def state(self) -> Path:
+        """Locks, logs and caches; nothing in it is needed to continue."""
+        return self.path / STATE_FOLDER
+
+    def folders(self) -> tuple[Path, ...]:
+        """Every folder that a home needs."""
+        return (self.source, self.ingested, self.models, self.deployment, self.predictions, self.state)
+
+
+def load(home: Path) -> Home:
+    """Read and check a home's settings.yaml.
+
+    Raises:
+        SettingsError: there is none, or something in it is wrong; the message names file, line and setting.
+    """
+    file = home / FILE_NAME
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise SettingsError(f"{home} is no home: it has no {FILE_NAME}. Make one: churnwatch init {home}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: cannot be read ({error}). Mend its rights or its encoding (UTF-8).") from None
+    return Home(home.resolve(), parse(text, str(file)))
+
+
+def parse(text: str, where: str = FILE_NAME) -> Settings:
+    """Check the text of a settings.yaml; `where` names it in messages.
+
+    Raises:
+        SettingsError: naming line and setting.
+    """
+    try:
+        node = yaml.compose(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise SettingsError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+    try:
+        settings = msgspec.convert(_plain(node) or {}, Settings, strict=False)
+        _check_together(settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_explain(str(error), node, where)) from None
+    return settings
+
+
+def _plain(node: yaml.Node | None) -> Any:
+    """Build values from nodes; an empty value counts as not given."""
+    if isinstance(node, yaml.MappingNode):
+        pairs = ((key.value, _plain(value)) for key, value in node.value)
+        return {key: value for key, value in pairs if value is not None}
+    if isinstance(node, yaml.SequenceNode):
+        return ["" if (value := _plain(item)) is None else value for item in node.value]
+    if isinstance(node, yaml.ScalarNode):
+        return None if node.value == "" and node.style is None else node.value
+    return None
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse settings that are each right but do not fit together."""
+    known = settings.columns
+    if known:
+        for name, columns in (("target", (settings.target,)), ("id", (settings.id,)), ("date", (settings.date,)),
+                              ("key", settings.key)):
+            for column in columns:
+                if column is not None and column not in known:
+                    raise msgspec.ValidationError(f"`{column}` is not one of `columns` - at `$.{name}`")
+    if settings.on_conflict == "latest" and not settings.key:
+        raise msgspec.ValidationError("`latest` needs a `key` to tell which rows are the same - at `$.on_conflict`")
+    if settings.target in settings.exclude + settings.forbidden:
+        raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
+
+
+def _explain(message: str, node: yaml.Node | None, where: str) -> str:
+    """Turn `Object contains unknown field `gat` - at `$.x`` into a line with file, line and the nearest name."""
+    text, _, path = message.partition(" - at `")
+    keys = [key for key in re.split(r"[.\[\]]+", path.strip("`$")) if key]
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", text)
+    if unknown:
+        keys.append(unknown[1])
+        near = difflib.get_close_matches(unknown[1], list(_names()), n=1)
+        text = "no such setting" + (f"; did you mean `{near[0]}`?" if near else "; see docs/settings.md")
+    line = _line_of(node, keys)
+    return f"{where}{f', line {line}' if line else ''}: {'.'.join(keys) or 'settings'}: {text}."
+
+
+def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:
+    line = None
+    for key in keys:
+        children: Iterator[tuple[str, yaml.Node, yaml.Node]]
+        if isinstance(node, yaml.MappingNode):
+            children = ((k.value, k, v) for k, v in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            children = ((str(i), v, v) for i, v in enumerate(node.value))
+        else:
+            break
+        found = next((child for child in children if child[0] == key), None)
+        if found is None:
+            break
+        line, node = found[1].start_mark.line + 1, found[2]
+    return line
+
+
+def _names() -> Iterator[str]:
+    for struct in (Settings, Column, Csv, Training, Gate, Packages):
+        yield from struct.__struct_fields__
