@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _OWN = "churnwatch"
 _SOCKET_TIMEOUT_S = "5"  # of one connection; the hard limit is for the whole command
 _LONGEST_LINE = 300
+_LEADING_ELSEWHERE = ("PIP_PYTHON", "PIP_AUDIT_OUTPUT")  # another environment, a file instead of stdout
 _PIP_LIST = (
     *("-m", "pip", "list", "--format=json", "--exclude", _OWN, "--exclude-editable"),
     *("--disable-pip-version-check", "--no-input", "--timeout", _SOCKET_TIMEOUT_S, "--retries", "1"),
@@ -120,9 +121,8 @@ def installed() -> dict[str, str]:
     found: dict[str, str] = {}
     for distribution in distributions():
         metadata = distribution.metadata
-        if (
-            metadata and "Name" in metadata and "Version" in metadata
-        ):  # the remains of a broken removal have none
+        # the remains of a broken removal have no name
+        if metadata and "Name" in metadata and "Version" in metadata:
             found.setdefault(_normalised(metadata["Name"]), metadata["Version"])
     return dict(sorted(found.items()))
 
@@ -185,7 +185,7 @@ def read_versions(packages: Mapping[str, str], current: Answer, outdated: Answer
         return Part(
             error=f"the package index knows none of the {len(packages)} packages, or cannot be reached"
         )
-    why = "the package index names no version to compare with"
+    why = "the package index names neither this version nor a newer one"
     return Part(
         findings=tuple(
             Finding("outdated", name, version, latest=newer[name].get("latest_version"))
@@ -247,11 +247,14 @@ def _kill_group(leader: int) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return the user's environment, without what would make the commands look or write elsewhere."""
-    environment = {**os.environ, "PYTHONSAFEPATH": "1", "PIPAPI_PYTHON_LOCATION": sys.executable}
-    for name in ("PIP_PYTHON", "PIP_AUDIT_OUTPUT"):
-        environment.pop(name, None)
-    return environment
+    """Return the user's environment, without what would make the commands look, or write, elsewhere."""
+    ours = {
+        "PYTHONSAFEPATH": "1",  # `-m pip` would take a pip.py in the current folder for pip
+        "PIPAPI_PYTHON_LOCATION": sys.executable,
+        "PIP_VERBOSE": "0",  # in a pip.conf, it puts words before the JSON,
+        "PIP_QUIET": "0",  # and this leaves the JSON out
+    }
+    return {name: value for name, value in os.environ.items() if name not in _LEADING_ELSEWHERE} | ours
 
 
 def _rows(text: str, key: str | None = None) -> dict[str, dict[str, Any]] | None:

@@ -217,7 +217,7 @@ def test_counts_are_of_packages_not_of_advisories(tmp_path: Path) -> None:
 def test_a_package_that_neither_tool_knows_is_one_unknown_with_both_reasons(tmp_path: Path) -> None:
     current = PIP_ALL_CURRENT.replace("numpy", "another")
     check = checked(tmp_path, uptodate=said(current), audit=said(AUDIT_SKIPPED))
-    why = f"the package index names no version to compare with; {SKIP}"
+    why = f"the package index names neither this version nor a newer one; {SKIP}"
     assert check.findings == (Finding("unknown", "numpy", "2.4.6", reason=why),)
     assert check.unknown == 1
     assert not check.ok
@@ -405,6 +405,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_VERBOSE", "2")  # some users have it in their pip.conf
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     yield server

@@ -1,0 +1,89 @@
+"""The data set → the frames handed to scikit-learn. pandas begins here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from churnwatch.pipeline import cells
+from churnwatch.pipeline.engine import Engine, name
+from churnwatch.pipeline.schema import Schema
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows for a model.
+
+    Attributes:
+        X: (n, features) numbers as float64 with NaN, texts as str with missing values.
+        y: (n,) labels, 1 for the positive value; empty where there are none to know.
+        ids: (n,) customers' ids, None without an id column.
+    """
+
+    X: pd.DataFrame
+    y: npt.NDArray[np.int64]
+    ids: pd.Series | None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def positives(self) -> int:
+        """How many labels are positive."""
+        return int(self.y.sum())
+
+
+def dataset(schema: Schema, engine: Engine, parts: Sequence[Path], *, key: Sequence[str] = ()) -> str:
+    """Return what stands after FROM to read the data set; with a key, only its newest row counts."""
+    scanned = engine.scan(parts)
+    if not key:
+        return scanned
+    newest = f"{name(schema.date)} DESC NULLS LAST, " if schema.date else ""
+    keys = ", ".join(name(column) for column in key)
+    return (
+        f"(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {keys}"
+        f" ORDER BY {newest}_batch DESC, _line DESC) AS _nth FROM {scanned}) AS k WHERE _nth = 1)"
+    )
+
+
+def current_customers(schema: Schema, source: str) -> str | None:
+    """Return the query of the newest row of every customer who is not known to have left; None without an id.
+
+    A customer without a name cannot be called, so rows without an id are not among them.
+    """
+    if schema.id is None:
+        return None
+    newest = f"{name(schema.date)} DESC NULLS LAST, " if schema.date else ""
+    return (
+        f"SELECT * FROM (SELECT *, {cells.label(schema)} AS _y, row_number() OVER (PARTITION BY {name(schema.id)}"
+        f" ORDER BY {newest}_batch DESC, _line DESC) AS _nth FROM {source} WHERE {name(schema.id)} IS NOT NULL) AS c"
+        " WHERE _nth = 1 AND (_y IS NULL OR _y = 0)"
+    )
+
+
+def labelled_rows(schema: Schema, engine: Engine, source: str, *, where: str = "true") -> Rows:
+    """Return the labelled rows of a source in a fixed order."""
+    selected = ", ".join(name(column) for column in (*schema.features, *([schema.id] if schema.id else [])))
+    found = engine.arrow(
+        f"SELECT {selected}, _y FROM (SELECT *, {cells.label(schema)} AS _y FROM {source} AS s WHERE {where}) AS l"
+        " WHERE _y IS NOT NULL ORDER BY _batch, _line"
+    )
+    frame = found.to_pandas()
+    ids = frame[schema.id] if schema.id else None
+    return Rows(typed(frame, schema), frame["_y"].to_numpy(dtype=np.int64), ids)
+
+
+def typed(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Return the features of a frame: numbers as float64, texts as str, in the schema's order."""
+    kinds = dict.fromkeys(schema.numeric, "float64") | dict.fromkeys(schema.categorical, "str")
+    return frame.loc[:, list(schema.features)].astype(kinds)
+
+
+def usable(rows: Rows) -> list[str]:
+    """Return the columns that tell rows apart: constant ones, and those without any value, never enter a model."""
+    return [column for column in rows.X.columns if rows.X[column].nunique(dropna=False) > 1]
