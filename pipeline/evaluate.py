@@ -62,15 +62,10 @@ def precision_at(y: Labels, probability: Floats, share: float) -> float:
     return float(y[top].mean())
 
 
-def baseline_f1(y: Labels, prevalence: float) -> float:
-    """Return the F1 of the better of two models that look at nothing: "everybody leaves" and a fair guess.
+def baseline_f1(y: Labels) -> float:
+    """Return the F1 of the dummy that says of everybody that they leave: the best of those that look at nothing.
 
-    "Nobody leaves" has an F1 of 0; "everybody leaves" 2p / (1 + p); guessing with the training prevalence q on rows
-    with prevalence p gives 2pq / (p + q) in expectation, which is never more.
+    Saying yes with probability q has an expected F1 of about 2pq / (p + q) at prevalence p, most at q = 1.
     """
-    if not len(y):
-        return 0.0
-    p = float(y.mean())
-    everybody = 2 * p / (1 + p)
-    guessing = 2 * p * prevalence / (p + prevalence) if p + prevalence else 0.0
-    return max(everybody, guessing)
+    prevalence = float(y.mean()) if len(y) else 0.0
+    return 2 * prevalence / (1 + prevalence)

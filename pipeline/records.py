@@ -43,8 +43,9 @@ class Status(StrEnum):
 
     RUNNING = "running"
     DONE = "done"
-    FAILED = "failed"
-    INTERRUPTED = "interrupted"
+    FAILED = "failed"  # by something expected, such as a full disk
+    BROKEN = "broken"  # by a bug
+    INTERRUPTED = "interrupted"  # the process was killed
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,15 +34,18 @@ _TABLES = (
         attempt INTEGER NOT NULL,
         started_at TEXT NOT NULL,
         pid INTEGER NOT NULL,
+        settings_sha256 TEXT NOT NULL REFERENCES settings,
         PRIMARY KEY (run, attempt)
     ) STRICT, WITHOUT ROWID""",
     """CREATE TABLE attempt_ends (
         run INTEGER NOT NULL,
         attempt INTEGER NOT NULL,
         ended_at TEXT NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('done', 'failed', 'interrupted')),
+        status TEXT NOT NULL CHECK (status IN ('done', 'failed', 'broken', 'interrupted')),
         wall_s REAL,
         error TEXT,
+        note TEXT,
+        warning TEXT,
         PRIMARY KEY (run, attempt),
         FOREIGN KEY (run, attempt) REFERENCES attempts (run, attempt)
     ) STRICT, WITHOUT ROWID""",
@@ -250,8 +253,9 @@ _VIEWS = (
         JOIN file_events e ON e.event = (SELECT max(event) FROM file_events WHERE file = f.file)""",
     """CREATE VIEW run_history AS
         SELECT r.run, r.run_id, r.reason, a.attempt, r.created_at, a.started_at, n.ended_at,
-               coalesce(n.status, 'running') AS status, n.wall_s, n.error, a.pid,
-               d.decision, d.candidate, d.champion, d.candidate_value, d.champion_value, d.sentence, d.warning
+               coalesce(n.status, 'running') AS status, n.wall_s, n.error, n.note, n.warning, a.pid,
+               d.decision, d.candidate, d.champion, d.candidate_value, d.champion_value, d.sentence,
+               d.warning AS decision_warning
         FROM runs r
         JOIN attempts a ON a.run = r.run AND a.attempt = (SELECT max(attempt) FROM attempts WHERE run = r.run)
         LEFT JOIN attempt_ends n ON n.run = a.run AND n.attempt = a.attempt

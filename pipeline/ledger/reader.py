@@ -164,6 +164,20 @@ class Reader:
         row = self._one("SELECT key_version, canonical FROM schemas ORDER BY key_version DESC LIMIT 1")
         return None if row is None else (row["key_version"], row["canonical"])
 
+    def next_batch(self) -> int:
+        """Return the number of the next batch."""
+        return 1 + int(self._value("SELECT coalesce(max(batch), 0) FROM batches"))
+
+    def next_version(self) -> int:
+        """Return the number of the next model version."""
+        return 1 + int(self._value("SELECT coalesce(max(version), 0) FROM models"))
+
+    def retries(self, files: Sequence[int]) -> int:
+        """Return how often somebody asked for one of these files to be read again."""
+        marks = ",".join("?" * len(files))
+        sql = f"SELECT count(*) FROM file_events WHERE state = 'retry' AND file IN ({marks})"
+        return int(self._value(sql, *files))
+
     def ingested_files(self) -> list[str]:
         """Return the names of all files in the data set, in the order of their batches."""
         return [
@@ -191,13 +205,24 @@ class Reader:
         """Return all attempts of a run."""
         return self.rows(
             "SELECT a.attempt, a.started_at, a.pid, n.ended_at, coalesce(n.status, 'running') AS status, n.wall_s,"
-            " n.error FROM attempts a LEFT JOIN attempt_ends n USING (run, attempt) WHERE a.run = ? ORDER BY attempt",
+            " n.error, n.note, n.warning FROM attempts a LEFT JOIN attempt_ends n USING (run, attempt) WHERE a.run = ? ORDER BY attempt",
             run,
         )
 
-    def unfinished(self) -> list[Row]:
-        """Return runs whose newest attempt has no end, or ended without success and may be taken up again."""
-        return self.rows("SELECT * FROM run_history WHERE status != 'done' ORDER BY run")
+    def unfinished(self, most_breakdowns: int) -> list[Row]:
+        """Return runs to take up again: not done, and not broken or killed as often as `most_breakdowns`."""
+        return self.rows(
+            "SELECT * FROM run_history h WHERE status != 'done' AND (SELECT count(*) FROM attempt_ends n"
+            " WHERE n.run = h.run AND n.status IN ('broken', 'interrupted')) < ? ORDER BY run",
+            most_breakdowns,
+        )
+
+    def open_attempts(self) -> list[Row]:
+        """Return attempts without an end: one may be running now, any other was interrupted."""
+        return self.rows(
+            "SELECT a.* FROM attempts a LEFT JOIN attempt_ends n USING (run, attempt) WHERE n.run IS NULL"
+            " ORDER BY a.run, a.attempt"
+        )
 
     def run_files(self, run: int) -> list[SourceFile]:
         """Return a run's inputs."""

@@ -141,9 +141,7 @@ class Ledger(Reader):
             known = self._value("SELECT run FROM runs WHERE run_id = ?", run_id)
             if known is not None:
                 return int(known)
-            self._db.table("settings").insert(
-                {"settings_sha256": settings[0], "canonical": settings[1], "at": at}, ignore=True
-            )
+            self._keep_settings(settings, at)
             run = self._insert(
                 "runs",
                 {"run_id": run_id, "reason": reason, "created_at": at, "settings_sha256": settings[0],
@@ -152,21 +150,35 @@ class Ledger(Reader):
             self._db.table("run_files").insert_all({"run": run, "file": file} for file in inputs)
             return run
 
-    def begin_attempt(self, run: int, *, at: str, pid: int) -> int:
-        """Open a further attempt of a run and return its number."""
+    def _keep_settings(self, settings: tuple[str, str], at: str) -> None:
+        row = {"settings_sha256": settings[0], "canonical": settings[1], "at": at}
+        self._db.table("settings").insert(row, ignore=True)
+
+    def begin_attempt(self, run: int, *, at: str, pid: int, settings: tuple[str, str]) -> int:
+        """Open a further attempt of a run, under the settings now in force, and return its number."""
         with self.transaction():
+            self._keep_settings(settings, at)
             attempt = 1 + int(self._value("SELECT coalesce(max(attempt), 0) FROM attempts WHERE run = ?", run))
-            self._insert("attempts", {"run": run, "attempt": attempt, "started_at": at, "pid": pid})
+            self._insert("attempts", {"run": run, "attempt": attempt, "started_at": at, "pid": pid,
+                                      "settings_sha256": settings[0]})  # fmt: skip
             return attempt
 
     def end_attempt(
-        self, run: int, attempt: int, *, at: str, status: Status, wall_s: float | None = None, error: str | None = None
+        self,
+        run: int,
+        attempt: int,
+        *,
+        at: str,
+        status: Status,
+        wall_s: float | None = None,
+        error: str | None = None,
+        note: str | None = None,
+        warning: str | None = None,
     ) -> None:
         """Close an attempt."""
-        self._insert(
-            "attempt_ends",
-            {"run": run, "attempt": attempt, "ended_at": at, "status": status.value, "wall_s": wall_s, "error": error},
-        )
+        row = {"run": run, "attempt": attempt, "ended_at": at, "status": status.value, "wall_s": wall_s,
+               "error": error, "note": note, "warning": warning}  # fmt: skip
+        self._insert("attempt_ends", row)
 
     # -- source files ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,85 @@
+"""Which rows judge: the test folder's, or those of the rolling hash holdout.
+
+A row promised to the holdout never enters training, also when it has left the window; the promise is a column of
+the data set, made when the row was ingested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from churnwatch.pipeline import cells, load
+from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.errors import DataError
+from churnwatch.pipeline.features import Rows, labelled_rows
+from churnwatch.pipeline.load import Source
+from churnwatch.pipeline.records import Batch
+from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.settings import Csv
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """The rows that judge, and the condition under which a row of the data set may be trained on."""
+
+    rows: Rows
+    trainable: str
+    origin: str
+
+
+def from_window(
+    schema: Schema, engine: Engine, source: str, batches: Sequence[Batch], *, newest: int, enough: int
+) -> Holdout:
+    """Take the promised rows of the newest batches.
+
+    Args:
+        schema: the columns.
+        engine: where the data set is.
+        source: the data set.
+        batches: all batches.
+        newest: how many batches the window has at least.
+        enough: it goes further back until it has so many positive and as many negative rows, if there are any.
+    """
+    first = window_start(batches, newest=newest, enough=enough)
+    rows = labelled_rows(schema, engine, source, where=f"_holdout AND _batch >= {first}")
+    return Holdout(rows, "NOT _holdout", f"30 % of customers by hash, batches {first} and later")
+
+
+def window_start(batches: Sequence[Batch], *, newest: int, enough: int) -> int:
+    """Return the first batch of the window."""
+    positives = negatives = taken = 0
+    first = 1
+    for batch in sorted(batches, key=lambda each: each.batch, reverse=True):
+        if not batch.holdout:
+            continue
+        if taken >= newest and min(positives, negatives) >= enough:
+            break
+        first = batch.batch
+        taken += 1
+        positives += batch.holdout_positives
+        negatives += batch.holdout - batch.holdout_positives
+    return first
+
+
+def from_test_folder(schema: Schema, engine: Engine, csv: Csv, sources: Sequence[Source]) -> Holdout:
+    """Take the rows of the test folder; rows of the data set that are equal to one of them are not trained on.
+
+    Raises:
+        DataError: a test file cannot be read or lacks the target: a holdout that shrank silently would judge wrongly.
+    """
+    classified = load.classify(sources, schema, csv)
+    problems = [f"{refused.source.path}: {refused.reason}" for refused in classified.refused]
+    problems += [f"{request.source.path}: it has no column `{schema.target}`" for request in classified.requests]
+    if problems:
+        raise DataError(f"test folder: {problems[0]}. Mend the file or take it out.")
+    loaded = load.load(classified.labelled, schema, csv, engine)
+    key = cells.key_text(schema)
+    engine.table(
+        "tests",
+        f"SELECT t.*, _file AS _batch, {cells.md5_half(key, 'lower')} AS _h, {cells.md5_half(key, 'upper')} AS _h2"
+        " FROM typed t",
+    )
+    rows = labelled_rows(schema, engine, "tests")
+    trainable = "NOT _holdout AND (_h, _h2) NOT IN (SELECT (_h, _h2) FROM tests)"
+    return Holdout(rows, trainable, f"test folder, {len(loaded.opened)} file(s)")
