@@ -6,15 +6,17 @@ Names are quoted by `name`, texts by `literal`; nothing else from outside ever g
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import duckdb
 import pyarrow as pa
 
 from churnwatch.pipeline.errors import DataError
+
+T = TypeVar("T")
 
 
 def name(identifier: str) -> str:
@@ -70,7 +72,7 @@ class DuckDB:
 
     def arrow(self, sql: str) -> pa.Table:
         """Return a query's result as one Arrow table."""
-        return self._run(sql).to_arrow_table()
+        return self._guarded(lambda: self._connection.sql(sql).to_arrow_table())
 
     def write(self, sql: str, path: Path) -> int:
         """Write one Parquet file; see `Engine.write`."""
@@ -79,15 +81,19 @@ class DuckDB:
 
     def batches(self, sql: str, rows: int = 100_000) -> Iterator[pa.RecordBatch]:
         """Yield Arrow batches; see `Engine.batches`."""
-        yield from self._run(sql).to_arrow_reader(rows)
+        yield from self._guarded(lambda: self._connection.sql(sql).to_arrow_reader(rows))
 
     def scan(self, parts: Sequence[Path]) -> str:
         """Return a table expression over Parquet files; see `Engine.scan`."""
         return f"read_parquet([{', '.join(literal(str(part)) for part in parts)}])"
 
     def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
+        return self._guarded(lambda: self._connection.execute(sql))
+
+    @staticmethod
+    def _guarded(query: Callable[[], T]) -> T:
         try:
-            return self._connection.execute(sql)
+            return query()
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise DataError(f"the data set cannot be read or written: {error}") from error
 

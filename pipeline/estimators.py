@@ -62,9 +62,10 @@ def build(
 
 
 _BOOSTING = {
-    "learning_rate": 0.05,
-    "max_iter": 150,
+    "learning_rate": 0.04,
+    "max_iter": 250,
     "max_leaf_nodes": 8,
+    "max_features": 0.5,
     "min_samples_leaf": 10,
     "l2_regularization": 1.0,
     "early_stopping": False,

@@ -75,7 +75,7 @@ class Training(_Checked):
 
     mode: Literal["refit", "compare"] = "compare"
     estimators: tuple[Name, ...] = ("logistic", "boosting")
-    parameters: dict[str, dict[str, Any]] = {}
+    parameters: dict[str, dict[str, bool | int | float | str]] = {}
     class_weight: Literal["none", "balanced"] = "none"
     metric: Literal["f1", "balanced_accuracy", "accuracy"] = "f1"  # what the threshold is tuned for
     folds: Annotated[int, Meta(ge=2, le=20)] = 5

@@ -146,7 +146,7 @@ def _compare(estimator: str, pipeline: Pipeline, rows: Rows, training: Training)
     splits = _splits(rows, training)
     if splits is None:
         return Comparison(estimator, 0.5, None, None)
-    folds = list(splits.split(rows.X, rows.y, groups=rows.ids))
+    folds = list(splits.split(rows.X, rows.y, **({'groups': _groups(rows)} if _grouped(rows) else {})))
     held_out = _quietly(cross_val_predict, pipeline, rows.X, rows.y, cv=folds, method="predict_proba")[:, 1]
     metric = _METRICS[training.metric]
     threshold, value = best_threshold(rows.y, held_out, training.metric)
@@ -160,9 +160,23 @@ def _splits(rows: Rows, training: Training) -> BaseCrossValidator | None:
     folds = min(training.folds, fewest)
     if folds < 2:  # noqa: PLR2004 - one fold is no cross-validation
         return None
-    if rows.ids is not None and not rows.ids.dropna().is_unique:
+    if _grouped(rows):
         return StratifiedGroupKFold(folds, shuffle=True, random_state=training.seed)
     return StratifiedKFold(folds, shuffle=True, random_state=training.seed)
+
+
+def _grouped(rows: Rows) -> bool:
+    """Tell whether a customer has several rows, which must then be together in one fold."""
+    return rows.ids is not None and not rows.ids.dropna().is_unique
+
+
+def _groups(rows: Rows) -> npt.NDArray[np.int64]:
+    """Number the customers; each row without an id is a customer of its own."""
+    assert rows.ids is not None  # noqa: S101 - asked only where `_grouped`
+    codes = rows.ids.astype("category").cat.codes.to_numpy(dtype=np.int64)
+    nameless = codes < 0
+    codes[nameless] = codes.max(initial=0) + 1 + np.arange(nameless.sum())
+    return codes
 
 
 def best_threshold(y: npt.NDArray[np.int64], probability: Floats, metric: str = "f1") -> tuple[float, float]:

@@ -89,6 +89,15 @@ class Reader:
         )
         return {Signature(**row) for row in found}
 
+    def waiting_files(self) -> list[SourceFile]:
+        """Return the requests to score that wait for a first model."""
+        return [
+            SourceFile(**row)
+            for row in self.rows(
+                "SELECT f.* FROM files f JOIN what_became_of_files w USING (file) WHERE w.state = 'waiting' ORDER BY f.file"
+            )
+        ]
+
     def content_owner(self, sha256: str, besides: int) -> SourceFile | None:
         """Return the first other file with these bytes whose rows were read, if there is one."""
         row = self._one(
@@ -216,6 +225,15 @@ class Reader:
             " WHERE n.run = h.run AND n.status IN ('broken', 'interrupted')) < ? ORDER BY run",
             most_breakdowns,
         )
+
+    def given_up(self, most_breakdowns: int) -> list[int]:
+        """Return runs that broke down or were killed too often."""
+        found = self.rows(
+            "SELECT run FROM attempt_ends WHERE status IN ('broken', 'interrupted') GROUP BY run HAVING count(*) >= ?"
+            " AND run NOT IN (SELECT run FROM attempt_ends WHERE status = 'done')",
+            most_breakdowns,
+        )
+        return [row["run"] for row in found]
 
     def open_attempts(self) -> list[Row]:
         """Return attempts without an end: one may be running now, any other was interrupted."""

@@ -1,0 +1,105 @@
+"""What steps return → the records that the ledger keeps of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+
+from churnwatch.pipeline.gate import Evidence
+from churnwatch.pipeline.ingest import FileAccount, WrittenPart
+from churnwatch.pipeline.load import QuarantineCount, Refused
+from churnwatch.pipeline.profile import ColumnProfile
+from churnwatch.pipeline.records import (
+    Batch,
+    FileEvent,
+    FileFinding,
+    FileState,
+    Metric,
+    Part,
+    Profile,
+    Quarantine,
+    Verdict,
+)
+
+_MANY_DUPLICATES = 0.5
+_FEW_ROWS = 20
+
+
+def file_records(run: int, at: str, account: FileAccount) -> Iterator[FileEvent | Batch | FileFinding]:
+    """Yield what the ledger keeps of one ingested file."""
+    number = account.source.file.file
+    yield FileEvent(number, run, at, FileState.INGESTED, account.read, account.accepted, account.duplicate,
+                    account.quarantined)  # fmt: skip
+    yield Batch(account.batch, run, number, account.accepted, account.labelled, account.positives, account.holdout,
+                account.holdout_positives, account.first_date, account.last_date)  # fmt: skip
+    for text in account.findings:
+        yield FileFinding(run, number, "reading", text)
+
+
+def refusal_record(run: int, at: str, refused: Refused) -> FileEvent:
+    """Return what the ledger keeps of a file that was not read."""
+    return FileEvent(refused.source.file.file, run, at, FileState.QUARANTINED, reason=refused.reason)
+
+
+def quarantine_record(run: int, counted: QuarantineCount) -> Quarantine:
+    """Return what the ledger keeps of rows that broke a check."""
+    return Quarantine(run, counted.file, counted.check_name, counted.column_name, counted.reason, counted.rows,
+                      counted.first_line)  # fmt: skip
+
+
+def part_record(run: int, at: str, part: WrittenPart) -> Part:
+    """Return what the ledger keeps of a part."""
+    return Part(part.path.name, run, part.sha256, part.rows, part.size_bytes, at)
+
+
+def profile_record(run: int, found: ColumnProfile) -> Profile:
+    """Return what the ledger keeps of a column's statistics."""
+    return Profile(run, found.column_name, found.rows, found.missing, found.missing_share, found.distinct_values,
+                   found.mean, found.median, found.std, found.minimum, found.maximum)  # fmt: skip
+
+
+def metric_records(
+    run: int,
+    values: Mapping[str, float],
+    *,
+    rows: int,
+    subject: str,
+    split: str,
+    version: int | None = None,
+    batch: int | None = None,
+) -> list[Metric]:
+    """Return one record per metric."""
+    return [Metric(run, version, subject, split, name, value, rows, batch) for name, value in values.items()]
+
+
+def verdict_record(run: int, at: str, evidence: Evidence, *, policy: str, candidate: int, champion: int | None) -> Verdict:
+    """Return what the ledger keeps of a decision."""
+    return Verdict(
+        run=run,
+        decided_at=at,
+        decision=evidence.decision,
+        policy=policy,
+        metric="f1",
+        candidate=candidate,
+        champion=champion,
+        rows=evidence.rows,
+        positives=evidence.positives,
+        candidate_value=evidence.candidate_value,
+        champion_value=evidence.champion_value,
+        delta=evidence.delta,
+        low=evidence.low,
+        high=evidence.high,
+        p_value=evidence.p_value,
+        cells=json.dumps(evidence.cells) if evidence.cells else None,
+        sentence=evidence.sentence,
+        warning=evidence.warning,
+    )
+
+
+def duplicate_warnings(accounts: Sequence[FileAccount], *, named: bool) -> Iterator[str]:
+    """Yield a warning for each file of which most rows are duplicates; without an id, equal rows may be real."""
+    for account in accounts:
+        if account.read >= _FEW_ROWS and account.duplicate > _MANY_DUPLICATES * account.read:
+            advice = "" if named else "; without an id equal rows may be real customers: see `dedup: off`"
+            yield (f"{account.source.file.path}: {account.duplicate:,} of {account.read:,} rows are duplicates"
+                   f" of rows ingested before{advice}")  # fmt: skip

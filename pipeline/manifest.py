@@ -1,0 +1,59 @@
+"""Where a model comes from: everything that is needed to trace it, and to train it again."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.packages import installed
+from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.train import Candidate
+
+
+def manifest(
+    home: Home,
+    ledger: Reader,
+    schema: Schema,
+    candidate: Candidate,
+    *,
+    version: int,
+    run: int,
+    origin: str,
+    metrics: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    """Return a version's manifest. It holds no times, so that the same run writes the same manifest again."""
+    key_version, canonical = ledger.schema() or (0, "{}")
+    return {
+        "version": version,
+        "run": run,
+        "run_id": ledger.run(run)["run_id"],
+        "estimator": candidate.estimator,
+        "parameters": candidate.parameters,
+        "threshold": candidate.threshold,
+        "columns": list(candidate.columns),
+        "target": {"column": schema.target, "positive": schema.positive},
+        "comparisons": [
+            {"estimator": each.estimator, "threshold": each.threshold, "value": each.value} for each in candidate.comparisons
+        ],
+        "training_rows": candidate.rows,
+        "training_positives": candidate.positives,
+        "holdout": origin,
+        "metrics": metrics,
+        "data": {
+            "key_version": key_version,
+            "schema": json.loads(canonical),
+            "parts": [{"part": part.part, "sha256": part.sha256, "rows": part.rows} for part in ledger.parts()],
+            "files": [
+                {"path": file["path"], "sha256": file["sha256"]} for file in ledger.files("ingested")
+            ],
+        },
+        "seed": home.settings.training.seed,
+        "settings": json.loads(home.settings.canonical()),
+        "settings_sha256": home.settings.sha256,
+        "python": platform.python_version(),
+        "packages": installed(),
+    }

@@ -1,0 +1,101 @@
+"""Making a version the release, in the order that survives a crash at any point.
+
+    model files → model row → intent row → switch → release row
+
+Start-up rolls an open intent forward: the switch is repeated (that changes nothing if it was done) and recorded.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from churnwatch.pipeline import files, registry
+from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.errors import NotFoundError, ReleaseError
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import Model
+from churnwatch.pipeline.settings import Home
+
+
+def release(
+    home: Home, ledger: Ledger, model: Model, *, run: int | None, kind: str, actor: str, why: str | None = None
+) -> None:
+    """Make a version the release and record it.
+
+    Raises:
+        ReleaseError: the version's files are not what the ledger says.
+    """
+    with _lock(home):
+        intent = ledger.add_intent(model.version, at=iso(utc_now()), run=run, kind=kind, actor=actor, why=why)
+        registry.switch(home.deployment, home.models, model)
+        ledger.add_release(intent, at=iso(utc_now()))
+
+
+def roll_forward(home: Home, ledger: Ledger) -> Model | None:
+    """Finish a promotion that a crash cut short; return what was promoted."""
+    with _lock(home):
+        intent = ledger.open_intent()
+        if intent is None:
+            return None
+        model = ledger.model(intent["version"])
+        registry.switch(home.deployment, home.models, model)
+        ledger.add_release(intent["intent"], at=iso(utc_now()))
+        return model
+
+
+def promote(home: Home, ledger: Ledger, version: int, *, actor: str, why: str) -> Model:
+    """Release a version by hand.
+
+    Raises:
+        NotFoundError: no such version.
+        ReleaseError: it serves already, or its files are not what the ledger says.
+    """
+    model = ledger.model(version)
+    champion = ledger.champion()
+    if champion is not None and champion.model.version == version:
+        raise ReleaseError(f"{model.name} serves already, since {champion.since}.")
+    release(home, ledger, model, run=None, kind="manual", actor=actor, why=why)
+    return model
+
+
+def rollback(home: Home, ledger: Ledger, version: int | None, *, actor: str, why: str) -> Model:
+    """Release an earlier version, by default the one that served before, and pin it.
+
+    Raises:
+        NotFoundError: there is none to go back to.
+        ReleaseError: it serves already, or its files are not what the ledger says.
+    """
+    target = version if version is not None else _former(ledger)
+    model = ledger.model(target)
+    champion = ledger.champion()
+    if champion is not None and champion.model.version == target:
+        raise ReleaseError(f"{model.name} serves already; nothing to roll back to.")
+    with ledger.transaction():
+        ledger.add_pin(target, at=iso(utc_now()), actor=actor, why=why)
+    release(home, ledger, model, run=None, kind="rollback", actor=actor, why=why)
+    return model
+
+
+def unpin(ledger: Ledger, *, actor: str, why: str | None) -> int:
+    """Let the next run promote again; return which version was pinned.
+
+    Raises:
+        NotFoundError: nothing is pinned.
+    """
+    pin = ledger.pin()
+    if pin is None:
+        raise NotFoundError("nothing is pinned; the next run may promote.")
+    ledger.add_pin(None, at=iso(utc_now()), actor=actor, why=why)
+    return int(pin["version"])
+
+
+def _former(ledger: Ledger) -> int:
+    served = [row["version"] for row in ledger.releases()]
+    former = [version for version in served if version != served[-1]]
+    if not former:
+        raise NotFoundError("no version served before this one; name one: churnwatch rollback VERSION --why …")
+    return int(former[-1])
+
+
+def _lock(home: Home) -> AbstractContextManager[None]:
+    return files.lock(home.state / "release.lock", busy="", wait=True)

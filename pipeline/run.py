@@ -1,0 +1,208 @@
+"""One run, in order. The only module that knows the order.
+
+    take in → ingest and profile → test the champion → train → evaluate and decide → promote → predict
+
+Every step puts its result on disk and into the ledger before the next begins, so a run that was cut short is taken
+up at the first step without a result, and ends as the uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+
+from churnwatch.pipeline import files, intake, promotion, schemas
+from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.engine import DuckDB, duckdb_engine
+from churnwatch.pipeline.errors import ChurnwatchError
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.load import Source
+from churnwatch.pipeline.records import FileEvent, FileState, Signature, Status, Step
+from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.steps import Steps
+
+MOST_BREAKDOWNS = 3  # of one run, by a bug or a kill; then it is left until somebody looks
+Progress = Callable[[str], None]
+log = logging.getLogger("churnwatch.run")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one attempt of a run ended."""
+
+    run: int
+    status: Status
+    line: str
+    warnings: tuple[str, ...] = ()
+
+
+def recover(home: Home, ledger: Ledger, *, why: str = "the process ended before the run did") -> None:
+    """Bring everything into a known state after whatever happened before: a crash, a kill, a power cut.
+
+    Attempts without an end are interrupted (the caller holds the home's lock, so none can be running); files of
+    runs that broke down too often are given up; an open promotion is rolled forward; what interrupted writes left
+    is removed.
+    """
+    at = iso(utc_now())
+    for attempt in ledger.open_attempts():
+        ledger.end_attempt(attempt["run"], attempt["attempt"], at=at, status=Status.INTERRUPTED, error=why)
+        log.warning("run %s was interrupted: %s", attempt["run"], why)
+    for run in ledger.given_up(MOST_BREAKDOWNS):
+        _give_up(ledger, run, at)
+    promoted = promotion.roll_forward(home, ledger)
+    if promoted is not None:
+        log.warning("the promotion of %s had been cut short; it is done now", promoted.name)
+    for folder in (home.ingested, home.models, home.deployment, home.predictions):
+        files.sweep(folder)
+
+
+def _give_up(ledger: Ledger, run: int, at: str) -> None:
+    known = {row["file"] for row in ledger.run_file_states(run)}
+    for file in ledger.run_files(run):
+        if file.file not in known:
+            reason = f"run {run} broke down {MOST_BREAKDOWNS} times; see `churnwatch show {run}`, then `retry`"
+            ledger.add(FileEvent(file.file, run, at, FileState.FAILED, reason=reason))
+
+
+def work(home: Home, ledger: Ledger, *, reason: str, progress: Progress = lambda _: None) -> list[Outcome]:
+    """Take up unfinished runs, then make one run of everything that is there and new.
+
+    Args:
+        home: whose source folder is looked at; all files in it are taken to be stable.
+        ledger: open for writing.
+        reason: what set this off, such as `drop` or `once`.
+        progress: is told the name of each step as it begins.
+
+    Returns the outcome of each attempt, none where there was nothing to do. What is expected to go wrong is an
+    outcome; a bug is raised once the ledger knows of it.
+    """
+    outcomes = []
+    for row in ledger.unfinished(MOST_BREAKDOWNS):
+        outcomes.append(_attempt(home, ledger, row["run"], progress))
+    seen = intake.look(home.source)
+    wanted = [(signature, seen[signature]) for signature in intake.pending(ledger, seen)]
+    open_inputs = {file.path for row in ledger.unfinished(MOST_BREAKDOWNS) for file in ledger.run_files(row["run"])}
+    taken = intake.take(
+        ledger, home.source, [each for each in wanted if each[0].path not in open_inputs], at=iso(utc_now())
+    )
+    if taken.new:
+        outcomes.append(_attempt(home, ledger, _begin(home, ledger, taken.new, reason), progress))
+    return outcomes
+
+
+def _begin(home: Home, ledger: Ledger, sources: Sequence[Source], reason: str) -> int:
+    """Return the run that these inputs, settings and code make: the same ones never make a second run."""
+    inputs = [source.file.file for source in sources]
+    code = metadata.version("churnwatch")
+    identity = {
+        "files": sorted((source.file.path, source.file.sha256, source.file.ctime_ns) for source in sources),
+        "settings": home.settings.sha256,
+        "code": code,
+        "retries": ledger.retries(inputs),
+        "champion_at_hand": ledger.champion() is not None,
+    }
+    run_id = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    return ledger.begin_run(run_id=run_id, reason=reason, at=iso(utc_now()), settings=_settings(home),
+                            code_version=code, inputs=inputs)  # fmt: skip
+
+
+def _settings(home: Home) -> tuple[str, str]:
+    return home.settings.sha256, home.settings.canonical()
+
+
+def _attempt(home: Home, ledger: Ledger, run: int, progress: Progress) -> Outcome:
+    """Make one attempt of a run and record how it ended."""
+    begun = time.monotonic()
+    attempt = ledger.begin_attempt(run, at=iso(utc_now()), pid=os.getpid(), settings=_settings(home))
+    try:
+        with duckdb_engine(home.state / "spill", threads=home.settings.training.threads) as engine:
+            line, warnings = _Recorded(home, ledger, engine, run, attempt, progress).all()
+    except (ChurnwatchError, OSError, MemoryError) as error:
+        line = _line(error)
+        log.error("run %s failed: %s", run, line)  # noqa: TRY400 - expected, so one line and no traceback
+        _end(ledger, run, attempt, Status.FAILED, begun, error=line)
+        return Outcome(run, Status.FAILED, line)
+    except Exception as error:
+        _end(ledger, run, attempt, Status.BROKEN, begun, error=f"a bug: {type(error).__name__}; the log has more")
+        raise
+    _end(ledger, run, attempt, Status.DONE, begun, note=line, warning="; ".join(warnings) or None)
+    return Outcome(run, Status.DONE, line, warnings)
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}; the run is taken up again once that is mended"
+    return str(error) or type(error).__name__
+
+
+def _end(
+    ledger: Ledger,
+    run: int,
+    attempt: int,
+    status: Status,
+    begun: float,
+    *,
+    error: str | None = None,
+    note: str | None = None,
+    warning: str | None = None,
+) -> None:
+    wall_s = round(time.monotonic() - begun, 4)
+    ledger.end_attempt(run, attempt, at=iso(utc_now()), status=status, wall_s=wall_s, error=error, note=note,
+                       warning=warning)  # fmt: skip
+
+
+class _Recorded:
+    """The steps of one attempt, each timed and recorded."""
+
+    def __init__(
+        self, home: Home, ledger: Ledger, engine: DuckDB, run: int, attempt: int, progress: Progress
+    ) -> None:
+        self._home, self._ledger, self._engine = home, ledger, engine
+        self._run, self._attempt, self._progress = run, attempt, progress
+
+    def all(self) -> tuple[str, tuple[str, ...]]:
+        """Do what is left of the run; return what came of it in one sentence, and the warnings."""
+        sources = [Source(file, self._home.source / file.path) for file in self._ledger.run_files(self._run)]
+        schema = schemas.resolve(self._home, self._ledger, sources)
+        steps = Steps(self._home, self._ledger, self._engine, schema, self._run)
+        with self._step("ingest"):
+            steps.ingest(sources)
+        line = self._learn(steps)
+        with self._step("predict"):
+            steps.predict()
+        return line, tuple(steps.warnings)
+
+    def _learn(self, steps: Steps) -> str:
+        if not steps.has_news():
+            return steps.no_news()
+        with self._step("test champion"):
+            steps.test_champion()
+        with self._step("train"):
+            why_not = steps.train()
+        if why_not is not None:
+            return f"Nothing was trained: {why_not}."
+        with self._step("evaluate"):
+            sentence = steps.decide()
+        with self._step("promote"):
+            steps.promote()
+        return sentence
+
+    @contextmanager
+    def _step(self, step: str) -> Iterator[None]:
+        self._progress(step)
+        started, wall, cpu = iso(utc_now()), time.monotonic(), time.process_time()
+        yield
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self._ledger.add(
+            Step(self._run, self._attempt, step, started, round(time.monotonic() - wall, 4),
+                 round(time.process_time() - cpu, 4), peak)
+        )  # fmt: skip

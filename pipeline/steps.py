@@ -1,0 +1,331 @@
+"""The steps of one run over a home: each takes what the ledger and the data set hold and adds its own result.
+
+A step whose result is in the ledger already does nothing: that is what makes a run resumable. The order is in `run`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from churnwatch.pipeline import (
+    bookkeeping,
+    confusion,
+    features,
+    gate,
+    ingest,
+    load,
+    predict,
+    profile,
+    promotion,
+    registry,
+)
+from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.evaluate import baseline_f1, evaluate
+from churnwatch.pipeline.features import Rows, labelled_rows
+from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window
+from churnwatch.pipeline.intake import look
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.load import Source
+from churnwatch.pipeline.manifest import manifest
+from churnwatch.pipeline.records import Batch, Decision, FileEvent, FileState, Model, Prediction, SourceFile
+from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
+
+
+class Steps:
+    """One run's steps. `warnings` gathers what somebody should look at."""
+
+    def __init__(self, home: Home, ledger: Ledger, engine: Engine, schema: Schema, run: int) -> None:
+        self._home, self._ledger, self._engine, self._schema, self._run = home, ledger, engine, schema, run
+        self.warnings: list[str] = []
+
+    # -- ingest ------------------------------------------------------------------------------------------------
+
+    def ingest(self, sources: Sequence[Source]) -> None:
+        """Put the new rows of the run's labelled files into the data set, as one part and one transaction."""
+        if self._ledger.run_file_states(self._run):
+            return
+        home, csv = self._home, self._home.settings.csv
+        found = load.classify([source for source in sources if source.unchanged()], self._schema, csv)
+        loaded = load.load(found.labelled, self._schema, csv, self._engine)
+        dedup = home.settings.dedup == "on"
+        accounts = ingest.ingest(
+            loaded,
+            self._schema,
+            self._engine,
+            history=self._parts(),
+            next_batch=self._ledger.next_batch(),
+            dedup=dedup,
+            promise_holdout=not self._tests(),
+        )
+        part = ingest.write_part(self._engine, home.ingested)
+        ingest.write_quarantine(self._engine, home.ingested / "quarantine" / f"run-{self._run:05d}.parquet")
+        profiles = profile.profile(self._schema, self._engine) if part else ()
+        self.warnings += bookkeeping.duplicate_warnings(accounts, named=self._schema.id is not None)
+        at, ledger = iso(utc_now()), self._ledger
+        with ledger.transaction():
+            for account in accounts:
+                ledger.add(*bookkeeping.file_records(self._run, at, account))
+            ledger.add(*(bookkeeping.refusal_record(self._run, at, each) for each in (*found.refused, *loaded.refused)))
+            ledger.add(*(bookkeeping.quarantine_record(self._run, each) for each in loaded.quarantines))
+            ledger.add(*(bookkeeping.profile_record(self._run, each) for each in profiles))
+            if part:
+                ledger.add(bookkeeping.part_record(self._run, at, part))
+        registry.write_ingested(home.ingested / registry.INGESTED, ledger.ingested_files())
+
+    def has_news(self) -> bool:
+        """Tell whether the run brought labelled rows that were not there before."""
+        return any(batch.labelled for batch in self._batches)
+
+    def no_news(self) -> str:
+        """Say in one sentence why there is nothing to learn."""
+        states = self._ledger.run_file_states(self._run)
+        if any(row["state"] == FileState.INGESTED for row in states):
+            return "Nothing new to learn from: no labelled row that was not there before."
+        if any(row["state"] == FileState.QUARANTINED for row in states):
+            return "Nothing was ingested: see the reasons with `churnwatch files`."
+        return "A request to score; nothing was trained."
+
+    @cached_property
+    def _batches(self) -> list[Batch]:
+        return self._ledger.batches(self._run)
+
+    def _parts(self, run: int | None = None) -> list[Path]:
+        parts = self._ledger.parts()
+        return [self._home.ingested / part.part for part in parts if run is None or part.run == run]
+
+    # -- test, then train --------------------------------------------------------------------------------------
+
+    def test_champion(self) -> None:
+        """Predict every new labelled batch with the champion before anything learns from it."""
+        champion = self._ledger.champion()
+        if champion is None or self._ledger.metrics(run=self._run, split="prequential"):
+            return
+        model = registry.load(self._home.models, champion.model)
+        new = self._engine.scan(self._parts(self._run))
+        records = []
+        for batch in self._batches:
+            rows = labelled_rows(self._schema, self._engine, new, where=f"_batch = {batch.batch}")
+            values = self._evaluated(rows, probabilities(model, rows), champion.model.threshold)
+            records += bookkeeping.metric_records(
+                self._run, values, rows=len(rows), subject="champion", split="prequential",
+                version=champion.model.version, batch=batch.batch,
+            )  # fmt: skip
+        self._ledger.add_all(records)
+
+    def train(self) -> str | None:
+        """Train a candidate and write its version; return why there is none, where there is none."""
+        if self._ledger.model_of_run(self._run) is not None:
+            return None
+        rows = labelled_rows(self._schema, self._engine, self._dataset, where=self._holdout.trainable)
+        schema = self._schema
+        candidate = train(rows, self._home.settings.training, numeric=schema.numeric, categorical=schema.categorical)
+        if isinstance(candidate, Untrainable):
+            self.warnings.append(candidate.reason)
+            return candidate.reason
+        self._write_version(candidate, rows)
+        return None
+
+    def _write_version(self, candidate: Candidate, rows: Rows) -> None:
+        on_train = self._evaluated(rows, candidate.probabilities(rows), candidate.threshold)
+        judged = self._holdout.rows
+        on_holdout = self._evaluated(judged, candidate.probabilities(judged), candidate.threshold)
+        shown = on_holdout or on_train
+        version = self._ledger.next_version()
+        title = f"v{version} on {'holdout' if on_holdout else 'training'} rows"
+        written = registry.write_version(
+            self._home.models / f"v{version}",
+            candidate.model,
+            f1=on_holdout.get("f1"),
+            ingested=self._ledger.ingested_files(),
+            manifest=manifest(
+                self._home, self._ledger, self._schema, candidate, version=version, run=self._run,
+                origin=self._holdout.origin, metrics={"train": on_train, "holdout": on_holdout},
+            ),
+            draw=lambda path: confusion.draw(shown, path, title=title),
+        )  # fmt: skip
+        with self._ledger.transaction():
+            self._ledger.add(
+                Model(version, self._run, candidate.estimator, json.dumps(candidate.parameters, sort_keys=True), candidate.threshold,
+                      written.folder.name, written.sha256, written.manifest_sha256, candidate.rows,
+                      candidate.positives, iso(utc_now()))
+            )  # fmt: skip
+            for split, values, size in (("train", on_train, len(rows)), ("holdout", on_holdout, len(judged))):
+                self._ledger.add_all(bookkeeping.metric_records(
+                    self._run, values, rows=size, subject="candidate", split=split, version=version))  # fmt: skip
+            for each in candidate.comparisons:
+                found = {self._home.settings.training.metric: each.value} if each.value is not None else {}
+                self._ledger.add_all(bookkeeping.metric_records(
+                    self._run, found, rows=len(rows), subject=each.estimator, split="cross_validation"))  # fmt: skip
+
+    @cached_property
+    def _dataset(self) -> str:
+        settings = self._home.settings
+        key = settings.key if settings.on_conflict == "latest" else ()
+        return features.dataset(self._schema, self._engine, self._parts(), key=key)
+
+    @cached_property
+    def _holdout(self) -> Holdout:
+        tests, settings = self._tests(), self._home.settings
+        if tests:
+            return from_test_folder(self._schema, self._engine, settings.csv, tests)
+        return from_window(
+            self._schema, self._engine, self._dataset, self._ledger.batches(),
+            newest=settings.holdout_batches, enough=settings.gating.min_positives,
+        )  # fmt: skip
+
+    def _tests(self) -> list[Source]:
+        folder = self._home.tests
+        if not folder.is_dir():
+            return []
+        seen = sorted(look(folder).items(), key=lambda each: each[0].path)
+        return [
+            Source(SourceFile(number, s.path, s.size_bytes, s.mtime_ns, s.ctime_ns, "", ""), path)
+            for number, (s, path) in enumerate(seen, start=1)
+        ]
+
+    def _evaluated(self, rows: Rows, probability: Any, threshold: float) -> dict[str, float]:
+        return evaluate(rows.y, probability, threshold=threshold, top_share=self._top_share)
+
+    @cached_property
+    def _top_share(self) -> float:
+        """The share of the customers who can be called."""
+        customers = features.current_customers(self._schema, self._dataset)
+        if customers is None:
+            return 0.1
+        total = self._engine.rows(f"SELECT count(*) FROM ({customers}) AS c")[0][0]
+        return min(1.0, self._home.settings.call_capacity / total) if total else 1.0
+
+    # -- decide and promote ------------------------------------------------------------------------------------
+
+    def decide(self) -> str:
+        """Compare candidate and champion on the same holdout rows, now; return the decision in one sentence."""
+        known = self._ledger.verdict(self._run)
+        if known is not None:
+            return known.sentence
+        candidate = self._ledger.model_of_run(self._run)
+        assert candidate is not None  # noqa: S101 - `train` came before and wrote it
+        champion = self._ledger.champion()
+        evidence, records = self._judged(candidate, champion.model if champion else None)
+        pin = self._ledger.pin()
+        if pin is not None and evidence.decision.promotes:
+            sentence = f"{candidate.name} passed the gate, but v{pin['version']} is pinned ({pin['why']})."
+            evidence = replace(evidence, decision=Decision.STAGED, sentence=f"{sentence} {evidence.sentence}")
+        verdict = bookkeeping.verdict_record(
+            self._run, iso(utc_now()), evidence, policy=self._home.settings.gating.policy.value,
+            candidate=candidate.version, champion=champion.model.version if champion else None,
+        )  # fmt: skip
+        with self._ledger.transaction():
+            self._ledger.add_all(records)
+            self._ledger.add(verdict)
+        self._warn_of_gap(candidate)
+        return verdict.sentence
+
+    def _judged(self, candidate: Model, champion: Model | None) -> tuple[gate.Evidence, list[Any]]:
+        rows, gating = self._holdout.rows, self._home.settings.gating
+        new = self._decisions(candidate, rows)[0]
+        baseline = baseline_f1(rows.y)
+        records = bookkeeping.metric_records(
+            self._run, {"f1": baseline} if len(rows) else {}, rows=len(rows), subject="baseline", split="holdout"
+        )
+        if champion is None:
+            return gate.decide_first(rows.y, new, baseline=baseline, gate=gating), records
+        old, probability = self._decisions(champion, rows)
+        records += bookkeeping.metric_records(
+            self._run, self._evaluated(rows, probability, champion.threshold), rows=len(rows), subject="champion",
+            split="holdout", version=champion.version,
+        )  # fmt: skip
+        return gate.decide(rows.y, old, new, gating, seed=self._home.settings.training.seed), records
+
+    def _decisions(self, model: Model, rows: Rows) -> tuple[Any, Any]:
+        probability = probabilities(registry.load(self._home.models, model), rows)
+        return (probability >= model.threshold).astype(int), probability
+
+    def _warn_of_gap(self, candidate: Model) -> None:
+        f1 = {
+            row["split"]: row["value"]
+            for row in self._ledger.metrics(run=self._run, version=candidate.version)
+            if row["name"] == "f1" and row["subject"] == "candidate"
+        }
+        gap = f1["train"] - f1["holdout"] if len(f1) > 1 else 0.0
+        if gap > self._home.settings.training.max_gap:
+            self.warnings.append(
+                f"{candidate.name} has F1 {f1['train']:.2f} on the rows it learned from and {f1['holdout']:.2f} on"
+                " the holdout: it may have learned them by heart"
+            )
+
+    def promote(self) -> None:
+        """Release the candidate, if that is the decision."""
+        verdict = self._ledger.verdict(self._run)
+        if verdict is None or not verdict.decision.promotes or self._ledger.intent_of_run(self._run) is not None:
+            return
+        promotion.release(
+            self._home, self._ledger, self._ledger.model(verdict.candidate), run=self._run,
+            kind=verdict.decision.value, actor="gate", why=verdict.sentence,
+        )  # fmt: skip
+
+    # -- predict -----------------------------------------------------------------------------------------------
+
+    def predict(self) -> None:
+        """Predict the current customers, and every request to score that waits."""
+        requests = self._requests()
+        champion = self._ledger.champion()
+        at = iso(utc_now())
+        if champion is None:
+            waiting = (FileEvent(each.source.file.file, self._run, at, FileState.WAITING,
+                                 reason="a request to score; there is no model yet") for each in requests)  # fmt: skip
+            self._ledger.add(*waiting)
+            return
+        model = registry.load(self._home.models, champion.model)
+        if self.has_news() and not any(row["file"] is None for row in self._ledger.predictions(self._run)):
+            self._predict_customers(model, champion.model)
+        for request in requests:
+            self._predict_request(model, champion.model, request)
+
+    def _requests(self) -> list[load.Opened]:
+        """Return this run's files without the target that have no predictions yet, and those of former runs."""
+        answered = {row["file"] for row in self._ledger.run_file_states(self._run)}
+        own = [file for file in self._ledger.run_files(self._run) if file.file not in answered]
+        files = [*self._ledger.waiting_files(), *own]
+        sources = [Source(file, self._home.source / file.path) for file in files]
+        classified = load.classify([each for each in sources if each.unchanged()], self._schema, self._home.settings.csv)
+        return list(classified.requests)
+
+    def _predict_customers(self, model: Any, champion: Model) -> None:
+        query = features.current_customers(self._schema, self._dataset)
+        if query is None or self._schema.id is None:
+            return
+        found = predict.predict(model, self._schema, self._engine, query, keep=[self._schema.id],
+                                version=champion.name, ranked=True)  # fmt: skip
+        self._ledger.add(self._written(found, champion, f"run-{self._run:05d}"))
+
+    def _predict_request(self, model: Any, champion: Model, request: load.Opened) -> None:
+        number = request.source.file.file
+        loaded = load.load([request], self._schema, self._home.settings.csv, self._engine, with_target=False)
+        if not loaded.opened:
+            return
+        keep = [column for column in self._schema.names if column != self._schema.target]
+        found = predict.predict(model, self._schema, self._engine, "SELECT * FROM typed ORDER BY _line", keep=keep,
+                                version=champion.name)  # fmt: skip
+        bad = sum(each.rows for each in loaded.quarantines)
+        rows = len(found.table)
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(request.source.file.path).stem)[:80]
+        prediction = self._written(found, champion, f"run-{self._run:05d}-{number}-{stem}", file=number)
+        with self._ledger.transaction():
+            self._ledger.add(prediction)
+            self._ledger.add(FileEvent(number, self._run, prediction.at, FileState.PREDICTED, rows + bad, rows, 0, bad))
+            self._ledger.add(*(bookkeeping.quarantine_record(self._run, each) for each in loaded.quarantines))
+
+    def _written(self, found: predict.Predicted, champion: Model, stem: str, file: int | None = None) -> Prediction:
+        target = self._home.predictions / f"{stem}.parquet"
+        sha256 = predict.write(found, target)
+        return Prediction(self._run, file, champion.version, target.name, sha256, len(found.table), found.positives,
+                          iso(utc_now()))  # fmt: skip
