@@ -14,12 +14,12 @@ import logging
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 
-from churnwatch.pipeline import files, intake, promotion, schemas
+from churnwatch.pipeline import files, intake, promotion, scan, schemas
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.engine import DuckDB, duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError
@@ -72,11 +72,19 @@ def _give_up(ledger: Ledger, run: int, at: str) -> None:
             ledger.add(FileEvent(file.file, run, at, FileState.FAILED, reason=reason))
 
 
-def work(home: Home, ledger: Ledger, *, reason: str, progress: Progress = lambda _: None) -> list[Outcome]:
+def work(
+    home: Home,
+    ledger: Ledger,
+    *,
+    reason: str,
+    stable: Collection[Signature] | None = None,
+    progress: Progress = lambda _: None,
+) -> list[Outcome]:
     """Take up unfinished runs, then make one run of everything that is there and new.
 
     Args:
-        home: whose source folder is looked at; all files in it are taken to be stable.
+        home: whose source folder is looked at.
+        stable: the files that may be read; None: all that are there.
         ledger: open for writing.
         reason: what set this off, such as `drop` or `once`.
         progress: is told the name of each step as it begins.
@@ -87,12 +95,14 @@ def work(home: Home, ledger: Ledger, *, reason: str, progress: Progress = lambda
     outcomes = []
     for row in ledger.unfinished(MOST_BREAKDOWNS):
         outcomes.append(_attempt(home, ledger, row["run"], progress))
-    seen = intake.look(home.source)
-    wanted = [(signature, seen[signature]) for signature in intake.pending(ledger, seen)]
     open_inputs = {file.path for row in ledger.unfinished(MOST_BREAKDOWNS) for file in ledger.run_files(row["run"])}
-    taken = intake.take(
-        ledger, home.source, [each for each in wanted if each[0].path not in open_inputs], at=iso(utc_now())
-    )
+    seen = scan.look(home.source)
+    wanted = [
+        (signature, seen[signature])
+        for signature in scan.pending(ledger, seen)
+        if signature.path not in open_inputs and (stable is None or signature in stable)
+    ]
+    taken = intake.take(ledger, home.source, wanted, at=iso(utc_now()))
     if taken.new:
         outcomes.append(_attempt(home, ledger, _begin(home, ledger, taken.new, reason), progress))
     return outcomes

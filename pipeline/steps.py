@@ -30,11 +30,11 @@ from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate
 from churnwatch.pipeline.features import Rows, labelled_rows
 from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window
-from churnwatch.pipeline.intake import look
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.records import Batch, Decision, FileEvent, FileState, Model, Prediction, SourceFile
+from churnwatch.pipeline.scan import look
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train

@@ -1,0 +1,90 @@
+"""What needs a person, each as one sentence; nothing when all is well. Light: `status` asks for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from churnwatch.pipeline import files, scan
+from churnwatch.pipeline.clock import from_iso, utc_now
+from churnwatch.pipeline.errors import DataError
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.settings import Home
+
+DAEMON_LOCK = "daemon.lock"
+_LOW_DISK_BYTES = 200 << 20
+_STALE_CHECK = timedelta(days=7)
+
+
+def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
+    """Return everything about a home that somebody should look at, the most pressing first."""
+    return [
+        *_last_run(ledger),
+        *_files(home, ledger),
+        *_release(ledger),
+        *_packages(ledger, now or utc_now()),
+        *_machine(home),
+    ]
+
+
+def _last_run(ledger: Reader) -> Iterator[str]:
+    newest = ledger.runs(limit=1)
+    if not newest:
+        return
+    run = newest[0]
+    if run["status"] in ("failed", "broken", "interrupted"):
+        yield f"run {run['run']} {run['status']}: {run['error']}"
+    for warning in (run["warning"], run["decision_warning"]):
+        if warning:
+            yield f"run {run['run']}: {warning}"
+
+
+def _files(home: Home, ledger: Reader) -> Iterator[str]:
+    """Files that were not read, as long as they lie there and nobody replaced them."""
+    newest = {row["path"]: row for row in ledger.files()}
+    unread = [row for row in newest.values() if row["state"] in ("quarantined", "failed") and _lies_there(home, row)]
+    for row in unread[:3]:
+        yield f"{row['path']} was not read: {row['reason']}"
+    if len(unread) > 3:  # noqa: PLR2004 - as many as were named above
+        yield f"{len(unread) - 3} more files were not read; see `churnwatch files --state quarantined`"
+
+
+def _lies_there(home: Home, row: dict[str, object]) -> bool:
+    return (home.source / str(row["path"])).exists()
+
+
+def _release(ledger: Reader) -> Iterator[str]:
+    if ledger.open_intent() is not None:
+        yield "a promotion was begun and not finished; the next run finishes it"
+    verdicts = [row["decision"] for row in ledger.decisions()]
+    if verdicts and ledger.champion() is None:
+        yield "no model serves: every candidate so far was refused"
+
+
+def _packages(ledger: Reader, now: datetime) -> Iterator[str]:
+    check = ledger.package_check()
+    if check is None:
+        return
+    age = now - from_iso(check["checked_at"])
+    if check["vulnerable"]:
+        yield f"{check['vulnerable']} installed packages have known vulnerabilities; see `churnwatch packages`"
+    elif check["vulnerable"] is None:
+        yield "known vulnerabilities of packages could not be checked; see `churnwatch packages`"
+    if age > _STALE_CHECK:
+        yield f"packages were last checked {age.days} days ago; run `churnwatch packages`"
+
+
+def _machine(home: Home) -> Iterator[str]:
+    try:
+        scan.look(home.source)
+    except DataError as error:
+        yield str(error)
+    free = shutil.disk_usage(home.path).free
+    if free < _LOW_DISK_BYTES:
+        yield f"only {free >> 20} MB are free where the home lies; runs fail when there is none"
+
+
+def daemon_pid(home: Home) -> int | None:
+    """Return the daemon's process id, None when none runs."""
+    return files.holder(home.state / DAEMON_LOCK)

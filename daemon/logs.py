@@ -1,0 +1,36 @@
+"""Log lines for people: plain in the journal, with the time in a terminal. No cell value ever goes into one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.settings import STATE_FOLDER
+
+_ERROR_LOG = "error.log"
+
+
+def set_up(level: int = logging.INFO) -> None:
+    """Log to standard error; the journal adds the time itself."""
+    shape = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(shape, datefmt="%H:%M:%S"))
+    root = logging.getLogger("churnwatch")
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def keep_traceback(home: Path) -> Path | None:
+    """Append the traceback of the exception being handled to the home's error log; return where it is."""
+    log = home / STATE_FOLDER / _ERROR_LOG
+    try:
+        log.parent.mkdir(exist_ok=True)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"--- {iso(utc_now())}\n{traceback.format_exc()}\n")
+    except OSError:
+        return None  # no home, or no room: the traceback goes to standard error instead
+    return log

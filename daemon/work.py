@@ -1,0 +1,54 @@
+"""One turn of work on a home, whoever asks for it: recover, run what is there, write the report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+from churnwatch.daemon import attention
+from churnwatch.pipeline import clock, files, packages, run
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import Signature
+from churnwatch.pipeline.run import Outcome, Progress
+from churnwatch.pipeline.settings import Home
+from churnwatch.reports.build import build
+
+log = logging.getLogger("churnwatch.work")
+
+
+def once(
+    home: Home,
+    *,
+    reason: str,
+    stable: Collection[Signature] | None = None,
+    progress: Progress = lambda _: None,
+) -> list[Outcome]:
+    """Do all there is to do and bring the report up to date.
+
+    One process at a time works on a home; a second one waits for the first.
+
+    Raises:
+        ChurnwatchError: something expected that no run could be charged with, such as an unreadable folder.
+    """
+    for folder in home.folders():
+        folder.mkdir(parents=True, exist_ok=True)
+    with files.lock(home.state / "work.lock", busy="", wait=True), Ledger.open(home.ledger) as ledger:
+        try:
+            run.recover(home, ledger)
+            outcomes = run.work(home, ledger, reason=reason, stable=stable, progress=progress)
+        finally:
+            progress("report")
+            build(home, ledger, now=clock.utc_now(), attention=attention.of(home, ledger))
+    for outcome in outcomes:
+        log.info("run %s %s: %s", outcome.run, outcome.status, outcome.line)
+    return outcomes
+
+
+def check_packages(home: Home) -> packages.PackageCheck:
+    """Check for outdated and vulnerable packages, and record what was found."""
+    found = packages.check(
+        now=clock.utc_now(), cache_folder=home.state / "pip-audit", timeout_s=home.settings.packages.timeout_s
+    )
+    with Ledger.open(home.ledger) as ledger:
+        ledger.add_package_check(found)
+    return found
