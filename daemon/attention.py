@@ -20,12 +20,25 @@ _STALE_CHECK = timedelta(days=7)
 def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
     """Return everything about a home that somebody should look at, the most pressing first."""
     return [
+        *_daemon(home),
         *_last_run(ledger),
         *_files(home, ledger),
         *_release(ledger),
         *_packages(ledger, now or utc_now()),
         *_machine(home),
     ]
+
+
+def _daemon(home: Home) -> Iterator[str]:
+    """A daemon that stopped in order leaves its lock file empty; one that was killed does not."""
+    lock = home.state / DAEMON_LOCK
+    if daemon_pid(home) is None and lock.exists() and lock.read_text(encoding="utf-8"):
+        yield "the daemon died without a word; see its log (journalctl -u churnwatch), then start it again"
+
+
+def before_first_run(home: Home) -> Iterator[str]:
+    """Yield what needs attention in a home that has no ledger yet."""
+    yield from _machine(home)
 
 
 def _last_run(ledger: Reader) -> Iterator[str]:
@@ -63,14 +76,16 @@ def _release(ledger: Reader) -> Iterator[str]:
 
 
 def _packages(ledger: Reader, now: datetime) -> Iterator[str]:
+    """Vulnerable packages at once; not knowing only once it has gone on, since a box may be offline for a while."""
     check = ledger.package_check()
     if check is None:
         return
-    age = now - from_iso(check["checked_at"])
     if check["vulnerable"]:
         yield f"{check['vulnerable']} installed packages have known vulnerabilities; see `churnwatch packages`"
-    elif check["vulnerable"] is None:
-        yield "known vulnerabilities of packages could not be checked; see `churnwatch packages`"
+    unknown_since = ledger.packages_unknown_since()
+    if unknown_since is not None and now - from_iso(unknown_since) > _STALE_CHECK:
+        yield f"packages could not be fully checked since {unknown_since[:10]}; see `churnwatch packages`"
+    age = now - from_iso(check["checked_at"])
     if age > _STALE_CHECK:
         yield f"packages were last checked {age.days} days ago; run `churnwatch packages`"
 

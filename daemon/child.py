@@ -16,10 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import msgspec
+
 from churnwatch.daemon import logs
 from churnwatch.pipeline import settings
 from churnwatch.pipeline.errors import ChurnwatchError
 from churnwatch.pipeline.records import Signature
+from churnwatch.pipeline.settings import Home, Settings
 
 OK, EXPECTED, BUG, ORPHANED = 0, 1, 3, 75
 log = logging.getLogger("churnwatch.child")
@@ -48,7 +51,7 @@ def _run(folder: Path) -> int:
         return OK
     threading.Thread(target=_leave_when_orphaned, args=(sys.stdin,), daemon=True).start()
     wanted = json.loads(order)
-    home = settings.load(folder)
+    home = Home(folder, msgspec.json.decode(wanted["settings"], type=Settings))
     outcomes = work.once(
         home,
         reason=wanted["reason"],

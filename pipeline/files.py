@@ -7,12 +7,12 @@ power cut. See docs/architecture.md for the order that the ledger adds to this.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,16 +114,28 @@ def lock(path: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise BusyError(busy) from None
+        if not _lock(file.fileno(), wait=wait):
+            raise BusyError(busy)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+        file.truncate(0)  # empty: whoever held it left in order
+
+
+def _lock(descriptor: int, *, wait: bool) -> bool:
+    """Take a lock; without waiting, try for a moment, since `holder` looks by taking it too."""
+    if wait:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return True
+    for _ in range(5):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
 
 
 def holder(path: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""A sample CSV → the settings that fit it, with a line for everything that was inferred and a question where it cannot be.
+"""A sample CSV → the settings that fit it, a line for all that was inferred, a question for what cannot be.
 
     read the head → types → date, target, positive, id → columns that say too much or nothing → `Inference`
 
@@ -114,6 +114,8 @@ def infer(
 
 
 def _read(path: Path, delimiter: str | None, engine: Engine, scratch: Path) -> _Sample:
+    if delimiter is not None and len(delimiter) != 1:
+        raise UsageError("--delimiter: must be one character.")
     try:
         opening = open_csv(path, delimiter=delimiter)
         if isinstance(opening, Refusal):
@@ -125,6 +127,8 @@ def _read(path: Path, delimiter: str | None, engine: Engine, scratch: Path) -> _
             found = read_rows(head, engine, table="head")
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    except UnicodeError as error:
+        raise DataError(f"{path}: not a text file ({error}).") from None
     if not isinstance(found.rows, str):
         engine.table("head", found.rows.drop_columns([c for c in ("",) if c in found.rows.column_names]))
     source = found.rows if isinstance(found.rows, str) else "head"
@@ -144,9 +148,10 @@ def _read(path: Path, delimiter: str | None, engine: Engine, scratch: Path) -> _
 def _head(opening: Opening, scratch: Path) -> Iterator[tuple[Opening, bool]]:
     """Give the file, or a copy of its head where it is long, and whether it is only that."""
     head = scratch / "head.csv"
-    with opening.path.open(encoding=opening.encoding, newline="") as file, head.open(
-        "w", encoding=opening.encoding, newline=""
-    ) as copy:
+    with (
+        opening.path.open(encoding=opening.encoding, newline="") as file,
+        head.open("w", encoding=opening.encoding, newline="") as copy,
+    ):
         copy.writelines(itertools.islice(file, HEAD_ROWS + 1))
         cut = bool(file.readline())
     yield replace(opening, path=head), cut
@@ -240,10 +245,10 @@ def _with_positive(sample: _Sample, parts: _Parts, positive: str | None) -> _Par
         parts = replace(parts, chosen=parts.chosen | {"positive": positive})
     if len(values) > 2 and "positive" in parts.chosen:  # noqa: PLR2004
         parts = parts.noted(f"target: all of its other {len(values) - 1} values count as not having left")
-    if parts.columns[target].type is not ColumnType.TEXT or len(values) > _MOST_ALLOWED:
+    # Where all have stayed (or left) so far, the other value is still to come.
+    if parts.columns[target].type is not ColumnType.TEXT or not 1 < len(values) <= _MOST_ALLOWED:
         return parts
-    allowed = tuple(sorted({*values, *([positive] if positive else [])}))
-    kind = msgspec.structs.replace(parts.columns[target], allowed=allowed)
+    kind = msgspec.structs.replace(parts.columns[target], allowed=tuple(sorted(values)))
     return replace(parts, columns=parts.columns | {target: kind})
 
 
@@ -280,7 +285,7 @@ def _repeats_are_real(sample: _Sample, parts: _Parts) -> bool:
 
 def _with_exclusions(sample: _Sample, parts: _Parts, exclude: tuple[str, ...]) -> Inference:
     """Leave out what says nothing or too much, and put everything together."""
-    facts = [f for f in _facts(sample, parts, exclude)]
+    facts = _facts(sample, parts, exclude)
     empty = infer_roles.to_leave_out(facts)
     parts = parts.noted(*(f"exclude: {shown(column)}, because {why}" for column, why in empty.items()))
     found = _signals(sample, parts, [f.column for f in facts if f.column not in empty])

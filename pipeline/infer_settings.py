@@ -60,7 +60,10 @@ def from_classic_config(path: Path) -> dict[str, str]:
         raise UsageError(f"{path}: not valid JSON ({error}).") from None
     if not isinstance(found, dict):
         raise UsageError(f"{path}: not a JSON object; it must have the keys {_keys(_CLASSIC_FOLDERS)}.")
-    for what, keys in (("lacks", _CLASSIC_FOLDERS.keys() - found), ("has the unknown", found.keys() - _CLASSIC_FOLDERS)):
+    for what, keys in (
+        ("lacks", _CLASSIC_FOLDERS.keys() - found),
+        ("has the unknown", found.keys() - _CLASSIC_FOLDERS),
+    ):
         if keys:
             raise UsageError(f"{path}: {what} key {_keys(sorted(keys))}; wanted are {_keys(_CLASSIC_FOLDERS)}.")
     for key, value in found.items():

@@ -73,9 +73,7 @@ def infer_columns(rows: pa.Table, csv: Csv) -> dict[str, Column]:
         return infer_types(engine, "sample", names, csv, settled=True).columns
 
 
-def infer_types(
-    engine: Engine, table: str, columns: Sequence[str], csv: Csv, *, settled: bool = False
-) -> Types:
+def infer_types(engine: Engine, table: str, columns: Sequence[str], csv: Csv, *, settled: bool = False) -> Types:
     """Tell the columns' types, and what must be added to `csv` to read them.
 
     Args:
@@ -108,9 +106,7 @@ def one_line(text: str, most: int = 60) -> str:
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
-def _guess(
-    engine: Engine, table: str, column: str, columns: Sequence[str], csv: Csv, *, settled: bool
-) -> _Guess:
+def _guess(engine: Engine, table: str, column: str, columns: Sequence[str], csv: Csv, *, settled: bool) -> _Guess:
     engine.table(
         "one_column",
         f"SELECT {cells.present(column, csv)} AS v, count(*) AS n FROM {name(table)} GROUP BY 1 HAVING v IS NOT NULL",
@@ -122,15 +118,15 @@ def _guess(
     text = Column(type=ColumnType.TEXT)
     if not total:
         return _Guess(text, csv.decimal, note="has no value in the sample; it is taken as text")
-    open_to = [
-        (c, f) for c, f in zip(candidates, fitting[::2], strict=True) if c.decimal == csv.decimal or commas
-    ]
+    open_to = [(c, f) for c, f in zip(candidates, fitting[::2], strict=True) if c.decimal == csv.decimal or commas]
     whole = [c for c, f in open_to if f == total]
     if whole:
         return _settle(whole, csv)
     if not settled:
         for candidate, fits in open_to:
-            words = _words_for_missing(engine, table, column, columns, candidate, fits) if fits else ()
+            words: tuple[str, ...] = ()
+            if fits:
+                words = _words_for_missing(engine, table, column, columns, candidate=candidate, fits=fits)
             if words:
                 listed = ", ".join(shown(word) for word in words)
                 note = f"is of type {candidate.kind.type} but for {listed}: taken as no value, in every column"
@@ -171,7 +167,7 @@ def _settle(whole: Sequence[_Candidate], csv: Csv) -> _Guess:
 
 
 def _words_for_missing(
-    engine: Engine, table: str, column: str, columns: Sequence[str], candidate: _Candidate, fits: int
+    engine: Engine, table: str, column: str, columns: Sequence[str], *, candidate: _Candidate, fits: int
 ) -> tuple[str, ...]:
     """Return the texts among the cells that must mean "no value" for the rest to be of one type; none if they may not.
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import TargetEncoder
 
 LEAK = 0.95  # so good that it is hardly known beforehand
@@ -49,7 +50,8 @@ def _either_way(values: pd.Series | npt.NDArray[np.bool_], y: Labels) -> float:
 
 def _of_categories(values: pd.Series, y: Labels) -> float:
     """Rank categories by the rate that other rows of theirs show, else rare ones would look like prophets."""
-    encoder = TargetEncoder(target_type="binary", cv=_FOLDS, shuffle=True, random_state=0)
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
+    encoder = TargetEncoder(target_type="binary", cv=folds)
     # A missing cell is never an empty text, so that the empty text is free to stand for it.
     texts = values.astype(object).where(values.notna(), "").astype(str).to_frame()
     return max(0.5, float(roc_auc_score(y, encoder.fit_transform(texts, y)[:, 0])))

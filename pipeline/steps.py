@@ -21,6 +21,7 @@ from churnwatch.pipeline import (
     ingest,
     load,
     predict,
+    predict_file,
     profile,
     promotion,
     registry,
@@ -309,12 +310,11 @@ class Steps:
 
     def _predict_request(self, model: Any, champion: Model, request: load.Opened) -> None:
         number = request.source.file.file
-        loaded = load.load([request], self._schema, self._home.settings.csv, self._engine, with_target=False)
+        found, loaded = predict_file.predict_opened(
+            request, model, self._schema, self._home.settings.csv, self._engine, version=champion.name
+        )
         if not loaded.opened:
             return
-        keep = [column for column in self._schema.names if column != self._schema.target]
-        found = predict.predict(model, self._schema, self._engine, "SELECT * FROM typed ORDER BY _line", keep=keep,
-                                version=champion.name)  # fmt: skip
         bad = sum(each.rows for each in loaded.quarantines)
         rows = len(found.table)
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(request.source.file.path).stem)[:80]

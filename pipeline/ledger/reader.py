@@ -372,6 +372,14 @@ class Reader:
         where = "WHERE error IS NULL" if good_only else ""
         return self._one(f"SELECT * FROM package_checks {where} ORDER BY check_id DESC LIMIT 1")
 
+    def packages_unknown_since(self) -> str | None:
+        """Return when the first check was made that left something unknown since all was known; None if it is."""
+        value = self._value(
+            "SELECT min(checked_at) FROM package_checks WHERE check_id >"
+            " (SELECT coalesce(max(check_id), 0) FROM package_checks WHERE error IS NULL AND unknown = 0)"
+        )
+        return None if value is None else str(value)
+
     def package_findings(self, check_id: int) -> list[Row]:
         """Return the findings of one package check."""
         return self.rows("SELECT * FROM package_findings WHERE check_id = ? ORDER BY kind DESC, package", check_id)

@@ -1,0 +1,74 @@
+"""The commands that change something: retry, promote, rollback, unpin. Each says in a line what it did."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import signal
+from pathlib import Path
+
+from churnwatch.daemon.attention import daemon_pid
+from churnwatch.pipeline import promotion, settings
+from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.errors import UsageError
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import FileEvent, FileState
+from churnwatch.pipeline.settings import Home
+
+
+def retry(folder: Path, path: str) -> str:
+    """Have a file read again.
+
+    Raises:
+        NotFoundError: it was never seen.
+        UsageError: it is gone, or reading it again would ingest its rows twice.
+    """
+    home = settings.load(folder)
+    with Ledger.open(home.ledger) as ledger:
+        row = ledger.file_by_path(path)
+        if not (home.source / path).exists():
+            raise UsageError(f"{path} lies no longer in {home.source}; put it there, and it is read by itself.")
+        if row["state"] == FileState.INGESTED and home.settings.dedup == "off":
+            raise UsageError(f"{path} was ingested, and with `dedup: off` its rows would be ingested twice.")
+        ledger.add(FileEvent(row["file"], None, iso(utc_now()), FileState.RETRY, reason=f"asked for by {_who()}"))
+    return f"{path} is read again {_when(home)}"
+
+
+def promote(folder: Path, version: int, why: str) -> str:
+    """Make a version the release by hand."""
+    home = settings.load(folder)
+    with Ledger.open(home.ledger) as ledger:
+        model = promotion.promote(home, ledger, version, actor=_who(), why=why)
+    return f"{model.name} serves now"
+
+
+def rollback(folder: Path, version: int | None, why: str) -> str:
+    """Go back to an earlier version and pin it."""
+    home = settings.load(folder)
+    with Ledger.open(home.ledger) as ledger:
+        model = promotion.rollback(home, ledger, version, actor=_who(), why=why)
+    return f"{model.name} serves now, and no run replaces it until `churnwatch unpin`"
+
+
+def unpin(folder: Path, why: str | None) -> str:
+    """Let the next run promote again."""
+    home = settings.load(folder)
+    with Ledger.open(home.ledger) as ledger:
+        version = promotion.unpin(ledger, actor=_who(), why=why)
+    return f"v{version} is no longer pinned; the next run may promote"
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"user {os.getuid()}"
+
+
+def _when(home: Home) -> str:
+    """Wake the daemon; say when the file's turn is."""
+    pid = daemon_pid(home)
+    if not pid:
+        return "by the next `churnwatch run`"
+    os.kill(pid, signal.SIGHUP)
+    return "now"

@@ -1,0 +1,395 @@
+"""The command line: parse, call one function, print, return its code.
+
+Exit codes: 0 fine, 1 an expected error in one line on standard error, 2 wrong usage, 3 a bug with the log named,
+130 interrupted; `status` has codes of its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from churnwatch.pipeline.errors import ChurnwatchError, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+EXPECTED, USAGE, BUG, INTERRUPTED = 1, 2, 3, 130
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class _Command(click.Command):
+    """A command whose help ends with an example."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example."""
+        if self.example:
+            with formatter.section("Example"):
+                formatter.write_text(self.example)
+
+
+class _Group(click.Group):
+    """Commands in the order in which they are declared, the way somebody meets them."""
+
+    command_class = _Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names."""
+        return list(self.commands)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--home", type=_FOLDER, envvar="CHURNWATCH_HOME", default=Path(), help="The home (default: this folder).")
+@click.version_option(package_name="churnwatch")
+@click.pass_context
+def cli(ctx: click.Context, home: Path) -> None:
+    """Drop a CSV, get a better churn model and a report.
+
+    A home is a folder with a settings.yaml; make one with `churnwatch init`.
+    """
+    ctx.obj = home
+
+
+@cli.command(example="churnwatch demo")
+@click.option("--home", "folder", type=_FOLDER, default=Path("churnwatch-demo"), show_default=True, help="Where.")
+def demo(folder: Path) -> None:
+    """See it work: a real daemon, generated customers of eight months, a report at the end."""
+    from churnwatch.daemon.demo import demo as show
+
+    show(folder, click.echo)
+
+
+@cli.command(example="churnwatch init telco --from customers.csv")
+@click.argument("folder", type=_FOLDER, default=Path())
+@click.option("--from", "sample", type=_FILE, help="A CSV to infer the settings from.")
+@click.option("--from-config", "config", type=_FILE, help="A config.json with the classic exercise's five paths.")
+@click.option("--id", "id_", metavar="COLUMN", help="The column that names a customer.")
+@click.option("--target", metavar="COLUMN", help="The column that says who left.")
+@click.option("--positive", metavar="VALUE", help="The target's value that means: left.")
+@click.option("--exclude", metavar="COLUMN", multiple=True, help="A column not to learn from; may be repeated.")
+def init(folder: Path, **given: Any) -> None:
+    """Make a home: a folder with a commented settings.yaml."""
+    from churnwatch.daemon.setup import init as make
+
+    make(folder, ask=_ask if sys.stdin.isatty() else None, tell=click.echo, **given)
+
+
+def _ask(question: str, choices: tuple[str, ...]) -> str:
+    answer = click.prompt(question, type=click.Choice(choices) if choices else str, show_choices=bool(choices))
+    return str(answer)
+
+
+@cli.command(example="churnwatch explore customers.csv --html first-look.html")
+@click.argument("file", type=_FILE)
+@click.option("--target", metavar="COLUMN", help="The column that says who left.")
+@click.option("--positive", metavar="VALUE", help="The target's value that means: left.")
+@click.option("--html", "output", type=_FILE, help="Write a page with charts here, too.")
+def explore(file: Path, target: str | None, positive: str | None, output: Path | None) -> None:
+    """Take a first look at a CSV: types, gaps, distributions, who leaves, likely leaks and duplicates."""
+    from churnwatch.pipeline import explore as look
+    from churnwatch.pipeline.files import write_text
+
+    found = look.explore(file, target=target, positive=positive)
+    click.echo(look.render_text(found, width=click.get_terminal_size_width()))
+    if output is not None:
+        write_text(output, look.render_html(found))
+        click.echo(f"\nWith charts: {output}")
+
+
+@cli.command(example="churnwatch --home telco run")
+@click.option("--once", is_flag=True, help="Work off what is there and end (for cron).")
+@click.option("--poll", "poll_s", type=click.FloatRange(min=0.1), metavar="SECONDS",
+              help="Look this often instead of relying on file events (network file systems).")  # fmt: skip
+@click.pass_obj
+def run(home: Path, once: bool, poll_s: float | None) -> int:
+    """Watch the source folder: the daemon."""
+    from churnwatch.daemon import logs
+
+    logs.set_up()
+    if not once:
+        from churnwatch.daemon import service
+
+        service.run(home, poll_s=poll_s)
+        return 0
+    from churnwatch.daemon.commands import run_once
+
+    outcomes = run_once(home, _show_step if sys.stderr.isatty() else lambda _: None)
+    if not outcomes:
+        click.echo("Nothing new in the source folder.")
+    for outcome in outcomes:
+        click.echo(f"run {outcome.run} {outcome.status}: {outcome.line}")
+        for warning in outcome.warnings:
+            click.echo(f"  attention: {warning}")
+    return 0 if all(outcome.status == "done" for outcome in outcomes) else EXPECTED
+
+
+def _show_step(step: str) -> None:
+    click.echo(f"  {step} …", err=True)
+
+
+@cli.command(example="churnwatch status --json")
+@click.option("--json", "json_", is_flag=True, help="One JSON object.")
+@click.option("--follow", is_flag=True, help="Say it again whenever something changes, until interrupted.")
+@click.pass_obj
+def status(home: Path, json_: bool, follow: bool) -> int:
+    """Say how things stand. Exit code 0: healthy, 1: something needs attention, 4: something is broken."""
+    from churnwatch.daemon import status as state_of
+
+    render = state_of.as_json if json_ else state_of.as_text
+    state = state_of.gather(home)
+    click.echo(render(state))
+    while follow:
+        import time
+
+        time.sleep(1.0)
+        newer = state_of.gather(home)
+        if newer != state:
+            state = newer
+            click.echo("\n" + render(state))
+    return state_of.exit_code(state)
+
+
+@cli.command(example="churnwatch report --open")
+@click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
+@click.option("--output", type=_FILE, help="Write it somewhere else.")
+@click.pass_obj
+def report(home: Path, open_: bool, output: Path | None) -> None:
+    """Write the report anew."""
+    from churnwatch.daemon.reporting import write_report
+
+    path = write_report(home, output)
+    click.echo(path)
+    if open_:
+        click.launch(str(path))
+
+
+@cli.command("files", example="churnwatch files --state quarantined")
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.option("--state", metavar="STATE", help="Only files in this state, such as quarantined.")
+@click.pass_obj
+def files_(home: Path, json_: bool, state: str | None) -> None:
+    """Show every file ever seen, what became of it, and why."""
+    from churnwatch.daemon import listings
+    from churnwatch.daemon.reading import ledger_of
+    from churnwatch.pipeline.records import FileState
+
+    if state is not None and state not in list(FileState):
+        raise UsageError(f"--state {state}: there is no such state; there are {', '.join(FileState)}.")
+    with ledger_of(home) as ledger:
+        rows = ledger.files(state)
+        click.echo(listings.as_json(rows) if json_ else listings.files(rows, ledger.findings()))
+
+
+@cli.command(example="churnwatch retry telco-2026-03.csv")
+@click.argument("file")
+@click.pass_obj
+def retry(home: Path, file: str) -> None:
+    """Have a file read again, for example after its rights or the settings were mended."""
+    from churnwatch.daemon.changes import retry as again
+
+    click.echo(again(home, file))
+
+
+@cli.command(example="churnwatch runs")
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.option("--last", type=click.IntRange(min=1), default=20, show_default=True, help="How many.")
+@click.pass_obj
+def runs(home: Path, json_: bool, last: int) -> None:
+    """Show the last runs with their decisions."""
+    from churnwatch.daemon import listings
+    from churnwatch.daemon.reading import ledger_of
+
+    with ledger_of(home) as ledger:
+        rows = ledger.runs(limit=last)
+        click.echo(listings.as_json(rows) if json_ else listings.runs(rows))
+
+
+@cli.command(example="churnwatch show 12")
+@click.argument("run", type=click.IntRange(min=1))
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.pass_obj
+def show(home: Path, run: int, json_: bool) -> None:
+    """Show one run: its files, steps, timings, metrics and decision."""
+    from churnwatch.daemon import listings
+    from churnwatch.daemon.reading import ledger_of
+
+    with ledger_of(home) as ledger:
+        found = listings.run(ledger, run)
+        click.echo(listings.as_json(found) if json_ else listings.run_text(found))
+
+
+@cli.command(example="churnwatch models")
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.pass_obj
+def models(home: Path, json_: bool) -> None:
+    """Show the model versions, and what served when, by whose doing and why."""
+    from churnwatch.daemon import listings
+    from churnwatch.daemon.reading import ledger_of
+
+    with ledger_of(home) as ledger:
+        versions, releases = ledger.models(), ledger.releases()
+        both = {"models": versions, "releases": releases}
+        click.echo(listings.as_json(both) if json_ else listings.models(versions, releases))
+
+
+def _version(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    digits = value.removeprefix("v")
+    if not digits.isdigit():
+        raise click.BadParameter(f"{value!r} is no version; versions look like 7 or v7.")
+    return int(digits)
+
+
+@cli.command(example='churnwatch promote v7 --why "approved by the board"')
+@click.argument("version", callback=_version)
+@click.option("--why", required=True, help="Goes into the ledger.")
+@click.pass_obj
+def promote(home: Path, version: int, why: str) -> None:
+    """Make a version the release by hand."""
+    from churnwatch.daemon.changes import promote as release
+
+    click.echo(release(home, version, why))
+
+
+@cli.command(example='churnwatch rollback --why "complaints since Monday"')
+@click.argument("version", callback=_version, required=False)
+@click.option("--why", required=True, help="Goes into the ledger.")
+@click.pass_obj
+def rollback(home: Path, version: int | None, why: str) -> None:
+    """Go back to an earlier version (by default the one before) and pin it, so that no run undoes it."""
+    from churnwatch.daemon.changes import rollback as back
+
+    click.echo(back(home, version, why))
+
+
+@cli.command(example="churnwatch unpin")
+@click.option("--why", help="Goes into the ledger.")
+@click.pass_obj
+def unpin(home: Path, why: str | None) -> None:
+    """Let the next run promote again after a rollback."""
+    from churnwatch.daemon.changes import unpin as free
+
+    click.echo(free(home, why))
+
+
+@cli.command(example="churnwatch predict prospects.csv -o prospects-predicted.csv")
+@click.argument("file", type=_FILE)
+@click.option("-o", "--output", type=_FILE, help="Where to (default: beside the file).")
+@click.pass_obj
+def predict(home: Path, file: Path, output: Path | None) -> None:
+    """Predict a file's customers: probability, decision at the threshold, and model version."""
+    from churnwatch.daemon.commands import predict_csv
+
+    target = output or file.with_name(f"{file.stem}-predicted.csv")
+    rows, positives, told = predict_csv(home, file, target)
+    for line in told:
+        click.echo(f"{file.name}: {line}", err=True)
+    click.echo(f"{target}: {rows:,} customers, {positives:,} of them decided to leave")
+
+
+@cli.command(example="churnwatch packages")
+@click.option("--last", is_flag=True, help="Show the last result without checking now.")
+@click.pass_obj
+def packages(home: Path, last: bool) -> None:
+    """Check for outdated and vulnerable packages, and show what was found."""
+    from churnwatch.daemon import listings
+    from churnwatch.daemon.reading import ledger_of
+
+    if not last:
+        from churnwatch.daemon.commands import open_home
+        from churnwatch.daemon.work import check_packages
+
+        check_packages(open_home(home))
+    with ledger_of(home) as ledger:
+        check = ledger.package_check()
+        click.echo(listings.packages(check, ledger.package_findings(check["check_id"]) if check else []))
+
+
+@cli.command(example="churnwatch export -o finaldata.csv")
+@click.option("-o", "--output", type=_FILE, help="Where to (default: finaldata.csv in the ingested folder).")
+@click.pass_obj
+def export(home: Path, output: Path | None) -> None:
+    """Write the de-duplicated data set as one CSV."""
+    from churnwatch.daemon.commands import export_csv, open_home
+
+    target = output or open_home(home).ingested / "finaldata.csv"
+    click.echo(f"{target}: {export_csv(home, target):,} rows")
+
+
+@cli.command(example="churnwatch doctor")
+@click.pass_obj
+def doctor(home: Path) -> int:
+    """Check installation, folders, rights, ledger, release, unit and clock; each FIX comes with a command."""
+    from churnwatch.daemon.doctor import examine
+
+    found = examine(home)
+    for check in found:
+        click.echo(check.line)
+    return 0 if all(check.ok for check in found) else EXPECTED
+
+
+@cli.command(example="churnwatch sample --like telco --months 3 --rows 2000 samples")
+@click.argument("folder", type=_FOLDER)
+@click.option("--like", type=click.Choice(["attrition", "telco"]), default="telco", show_default=True)
+@click.option("--months", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--rows", type=click.IntRange(min=1), default=1000, show_default=True, help="Customers in each month.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def sample(folder: Path, like: str, months: int, rows: int, seed: int) -> None:
+    """Generate customers, and say what truth they are drawn from."""
+    from churnwatch.pipeline import sample as generator
+
+    for path in generator.write(folder, generator.Like(like), months=months, rows=rows, seed=seed):
+        click.echo(path)
+    click.echo(f"\nThe truth behind them:\n{generator.truth(generator.Like(like))}")
+
+
+def main() -> None:
+    """Run the command line and end the process with its code."""
+    sys.exit(guarded(sys.argv[1:]))
+
+
+def guarded(arguments: list[str]) -> int:
+    """Run one command; turn every way in which it can end into an exit code and at most one line."""
+    try:
+        code = cli.main(arguments, prog_name="churnwatch", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except UsageError as error:
+        return _fail(str(error), USAGE)
+    except (ChurnwatchError, OSError) as error:
+        return _fail(str(error), EXPECTED)
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - a bug: its traceback goes into the log, whose name is shown
+        return _bug(arguments, error)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(line: str, code: int) -> int:
+    click.echo(f"churnwatch: {line}", err=True)
+    return code
+
+
+def _bug(arguments: list[str], error: Exception) -> int:
+    import traceback
+
+    from churnwatch.daemon.logs import keep_traceback
+    from churnwatch.daemon.reading import home_in
+
+    log = keep_traceback(home_in(arguments))
+    if log is None:
+        traceback.print_exc()
+    return _fail(f"a bug: {type(error).__name__}. Its traceback is in {log or 'the lines above'}.", BUG)
+
+
+if __name__ == "__main__":
+    main()

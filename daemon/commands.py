@@ -1,0 +1,88 @@
+"""What the commands do, each one function; `cli` only parses and prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from churnwatch.daemon import work
+from churnwatch.daemon.attention import DAEMON_LOCK
+from churnwatch.daemon.settle import Settler
+from churnwatch.pipeline import export, files, predict, predict_file, registry, scan, schemas, settings
+from churnwatch.pipeline.engine import duckdb_engine
+from churnwatch.pipeline.errors import NotFoundError
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.run import Outcome
+from churnwatch.pipeline.settings import Home
+
+_LOOK_EVERY_S = 0.1
+
+
+def run_once(folder: Path, progress: Callable[[str], None]) -> list[Outcome]:
+    """Work off what lies in the source folder, once it is stable, and end.
+
+    Raises:
+        BusyError: a daemon works on this home.
+    """
+    home = settings.load(folder)
+    lock = home.state / DAEMON_LOCK
+    busy = f"{home.path}: a daemon is running (process {files.holder(lock)}); it works off what is there by itself."
+    with files.lock(lock, busy=busy):
+        home.source.mkdir(parents=True, exist_ok=True)
+        settler = Settler(home.settings.stability_s)
+        while True:
+            now = time.monotonic()
+            seen = scan.look(home.source)
+            settled = settler.look(seen, now)
+            if not seen or settled.next_at is None:
+                return work.once(home, reason="once", stable=settled.stable, progress=progress)
+            time.sleep(min(_LOOK_EVERY_S, max(0.0, settled.next_at - now)))
+
+
+def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, list[str]]:
+    """Predict a file's customers with the champion.
+
+    Returns how many rows were predicted, how many are decided to leave, and what there is to say about the file.
+
+    Raises:
+        NotFoundError: there is no champion yet.
+    """
+    home = settings.load(folder)
+    with Ledger.open(home.ledger) as ledger, duckdb_engine(home.state / "spill") as engine:
+        champion = ledger.champion()
+        if champion is None:
+            raise NotFoundError("there is no model yet; drop a CSV with the target first.")
+        schema = schemas.current(home, ledger)
+        opened = predict_file.open_file(source, schema, home.settings.csv)
+        model = registry.load(home.models, champion.model)
+        found, loaded = predict_file.predict_opened(
+            opened, model, schema, home.settings.csv, engine, version=champion.model.name
+        )
+    predict.write_csv(found.table, output)
+    told = [*opened.findings, *(f"{q.rows} row(s) left out, first on line {q.first_line}: {q.column_name or 'row'} {q.reason}"
+                                for q in loaded.quarantines)]  # fmt: skip
+    return len(found.table), found.positives, told
+
+
+def export_csv(folder: Path, output: Path) -> int:
+    """Write the de-duplicated data set as one CSV; return how many rows it has.
+
+    Raises:
+        NotFoundError: nothing was ingested yet.
+    """
+    home = settings.load(folder)
+    with Ledger.open(home.ledger) as ledger, duckdb_engine(home.state / "spill") as engine:
+        parts = [home.ingested / part.part for part in ledger.parts()]
+        if not parts:
+            raise NotFoundError("nothing was ingested yet; drop a CSV into the source folder first.")
+        key = home.settings.key if home.settings.on_conflict == "latest" else ()
+        return export.export(schemas.current(home, ledger), engine, parts, output, key=key)
+
+
+def open_home(folder: Path) -> Home:
+    """Return a home whose folders are there."""
+    home = settings.load(folder)
+    for each in home.folders():
+        each.mkdir(parents=True, exist_ok=True)
+    return home

@@ -1,0 +1,128 @@
+"""Lists for the terminal: files, runs, one run, models, packages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from churnwatch.pipeline.ledger.reader import Reader
+
+Row = Mapping[str, Any]
+
+
+def as_json(rows: Sequence[Row] | Row) -> str:
+    """Return rows as JSON."""
+    return json.dumps(rows, indent=2, ensure_ascii=False, default=str)
+
+
+def table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
+    """Return an aligned table; nothing stands where nothing is known."""
+    return tabulate(list(rows), headers=headers, tablefmt="simple", floatfmt=".3f", missingval="")
+
+
+def files(rows: Sequence[Row], findings: Sequence[Row]) -> str:
+    """Return every file with what became of it, and what was guessed when it was read."""
+    shown = table(
+        ((r["file"], r["path"], r["state"].replace("_", " "), r["rows_read"], r["accepted"], r["duplicate"], r["quarantined"],
+          r["run"], r["reason"]) for r in rows),
+        ("file", "name", "state", "read", "accepted", "duplicate", "quarantined", "run", "reason"),
+    )  # fmt: skip
+    names = {row["file"] for row in rows}
+    told = [f"{each['path']}: {each['text']}" for each in findings if each["file"] in names]
+    return "\n".join([shown, *(["", "Guessed or left out:", *told] if told else [])])
+
+
+def runs(rows: Sequence[Row]) -> str:
+    """Return runs, newest first."""
+    return table(
+        ((r["run"], r["started_at"][:19].replace("T", " "), r["status"], r["wall_s"], r["attempt"], r["decision"],
+          r["candidate_value"], r["champion_value"], r["sentence"] or r["note"] or r["error"]) for r in rows),
+        ("run", "began (UTC)", "status", "s", "attempt", "decision", "F1 new", "F1 old", "what came of it"),
+    )  # fmt: skip
+
+
+def run(ledger: Reader, number: int) -> dict[str, Any]:
+    """Return everything about one run.
+
+    Raises:
+        NotFoundError: there is none of that number.
+    """
+    return {
+        "run": ledger.run(number),
+        "attempts": ledger.attempts(number),
+        "files": ledger.run_file_states(number),
+        "quarantines": ledger.quarantines(number),
+        "steps": ledger.steps(number),
+        "metrics": ledger.metrics(run=number),
+        "predictions": ledger.predictions(number),
+    }
+
+
+def run_text(found: Mapping[str, Any]) -> str:
+    """Return one run for the terminal."""
+    row = found["run"]
+    head = [
+        f"run {row['run']} ({row['run_id']}), {row['status']}, set off by: {row['reason']}",
+        row["sentence"] or row["note"] or row["error"] or "",
+        *(f"attention: {row[key]}" for key in ("warning", "decision_warning") if row[key]),
+    ]
+    attempts = table(
+        ((a["attempt"], a["started_at"], a["status"], a["wall_s"], a["error"]) for a in found["attempts"]),
+        ("attempt", "began", "status", "s", "error"),
+    )
+    read = table(
+        ((f["path"], f["state"], f["rows_read"], f["accepted"], f["duplicate"], f["quarantined"], f["reason"])
+         for f in found["files"]),
+        ("file", "state", "read", "accepted", "duplicate", "quarantined", "reason"),
+    )  # fmt: skip
+    quarantined = table(
+        ((q["path"], q["column_name"], q["check_name"], q["reason"], q["rows"], q["first_line"]) for q in found["quarantines"]),
+        ("file", "column", "check", "reason", "rows", "first line"),
+    )
+    steps = table(
+        ((s["attempt"], s["step"], s["wall_s"], s["cpu_s"], s["peak_rss_bytes"] / 2**20) for s in found["steps"]),
+        ("attempt", "step", "wall s", "CPU s", "peak MB"),
+    )
+    sections = [("Attempts", attempts), ("Files", read), ("Quarantined rows", quarantined), ("Steps", steps),
+                ("Metrics", _metrics(found["metrics"]))]  # fmt: skip
+    return "\n".join(head) + "".join(f"\n\n{title}\n{text}" for title, text in sections if text)
+
+
+def _metrics(rows: Sequence[Row]) -> str:
+    """One line per metric, one column per model and set of rows."""
+    columns = list(dict.fromkeys((r["subject"], r["split"], r["batch"]) for r in rows))
+    names = list(dict.fromkeys(r["name"] for r in rows))
+    values = {(r["name"], r["subject"], r["split"], r["batch"]): r["value"] for r in rows}
+    headers = [" ".join([s, p.replace("_", " "), f"batch {b}" if b else ""]).strip() for s, p, b in columns]
+    return table(([name.replace("_", " "), *(values.get((name, *key)) for key in columns)] for name in names), ["metric", *headers])
+
+
+def models(rows: Sequence[Row], releases: Sequence[Row]) -> str:
+    """Return the model versions, and what served when, by whom and why."""
+    versions = table(
+        ((f"v{r['version']}", r["estimator"], r["f1"], r["train_rows"], r["run"], r["created_at"][:19].replace("T", " "), r["decision"])
+         for r in rows),
+        ("version", "estimator", "F1 on the holdout", "trained on", "run", "made (UTC)", "decision"),
+    )  # fmt: skip
+    served = table(
+        ((f"v{r['version']}", r["from_at"][:19].replace("T", " "), (r["until_at"] or "now")[:19].replace("T", " "), r["kind"], r["actor"], r["why"])
+         for r in releases),
+        ("version", "from (UTC)", "until", "how", "by", "why"),
+    )  # fmt: skip
+    return f"{versions}\n\nWhat served when\n{served}"
+
+
+def packages(check: Row | None, findings: Sequence[Row]) -> str:
+    """Return the last package check."""
+    if check is None:
+        return "Packages were not checked yet."
+    counts = ", ".join(f"{'unknown' if check[kind] is None else check[kind]} {kind}" for kind in ("outdated", "vulnerable"))
+    head = f"{check['packages']} packages checked at {check['checked_at']}: {counts}, {check['unknown']} could not be checked."
+    rows = table(
+        ((f["kind"], f["package"], f["installed"], f["latest"], f["advisory"], f["fixed_in"], f["reason"]) for f in findings),
+        ("finding", "package", "installed", "latest", "advisory", "fixed in", "reason"),
+    )
+    return "\n".join(text for text in (head, check["error"], rows if findings else "") if text)

@@ -1,0 +1,17 @@
+"""Writing the report when somebody asks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from churnwatch.daemon import attention
+from churnwatch.pipeline import clock, settings
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.reports.build import build
+
+
+def write_report(folder: Path, output: Path | None = None) -> Path:
+    """Write a home's report, by default to where the settings say; return where it is."""
+    home = settings.load(folder)
+    with Reader.open(home.ledger) as ledger:
+        return build(home, ledger, now=clock.utc_now(), attention=attention.of(home, ledger), output=output)

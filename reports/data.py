@@ -1,0 +1,95 @@
+"""The ledger → what the report says, as frozen values. Nothing is formatted here but the headline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from churnwatch.pipeline.clock import iso
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.records import Champion, Status, Verdict
+from churnwatch.pipeline.settings import Home
+from churnwatch.reports import attention as needs
+from churnwatch.reports import inputs_part, models_part, words, work_part
+from churnwatch.reports.facts import Headline, Quality, Report, RunRow
+
+MOST_ATTENTION = 20
+
+
+def gather(
+    home: Home,
+    reader: Reader,
+    *,
+    now: datetime,
+    attention: Sequence[str] = (),
+    output: Path | None = None,
+) -> Report:
+    """Return all that the report says.
+
+    Args:
+        home: whose report it is.
+        reader: of its ledger.
+        now: when the report is made.
+        attention: sentences of the daemon on what needs somebody; what the ledger says of that is added.
+        output: where the report will lie, so that it can link to the predictions.
+    """
+    runs = work_part.runs(reader)
+    numbers = [row.run for row in runs.shown]
+    serving = models_part.serving(reader)
+    champion = serving.champion if serving else None
+    quality = models_part.quality(reader, champion)
+    urgent = tuple(dict.fromkeys((*attention, *needs.sentences(reader))))
+    return Report(
+        home=home.path.name,
+        target=home.settings.target,
+        made_at=iso(now),
+        source_folder=home.settings.source_folder,
+        headline=headline(champion, runs.shown, len(urgent), home.settings.source_folder),
+        attention=urgent[:MOST_ATTENTION],
+        serving=serving,
+        verdict=_last_verdict(reader, quality),
+        quality=quality,
+        predictions=inputs_part.predictions(home, reader, output or home.report),
+        inputs=inputs_part.inputs(reader, numbers),
+        missing=inputs_part.missing(reader, numbers),
+        runs=runs,
+        timings=work_part.timings(reader, numbers),
+        versions=models_part.versions(reader, quality.history.shown),
+        releases=models_part.releases(reader),
+        packages=work_part.packages(home, reader),
+        settings=work_part.settings(home),
+    )
+
+
+def headline(champion: Champion | None, runs: Sequence[RunRow], urgent: int, source_folder: str) -> Headline:
+    """Say the state of things in words."""
+    if champion is None:
+        title, known = _without_model(runs, source_folder)
+    else:
+        title = f"{champion.model.name} serves since {words.day(champion.since)}."
+        known = _how_good(champion)
+    needed = "need" if urgent > 1 else "needs"
+    things = f"{words.in_words(urgent).capitalize()} {'things' if urgent > 1 else 'thing'} {needed} you."
+    return Headline(title, f"{known} {things if urgent else 'Nothing needs you.'}")
+
+
+def _how_good(champion: Champion) -> str:
+    if champion.f1 is None:
+        return "Nobody knows yet how good it is: there is no holdout row to judge it by."
+    rows = words.many(champion.holdout_rows or 0, "holdout row")
+    return f"F1 {words.score(champion.f1, 2)} on {rows} that it never saw."
+
+
+def _without_model(runs: Sequence[RunRow], source_folder: str) -> tuple[str, str]:
+    if not runs:
+        return "No model yet.", f"Drop a CSV into {source_folder}; the first run trains one."
+    newest = runs[0]
+    if newest.status is Status.RUNNING:
+        return "No model serves yet.", f"Run {newest.run} is under way."
+    return "No model serves yet.", f"Run {newest.run}: {words.plain(newest.sentence) or newest.status.value}"
+
+
+def _last_verdict(reader: Reader, quality: Quality) -> Verdict | None:
+    decided = [point.run for point in quality.history.shown if point.decision]
+    return reader.verdict(decided[-1]) if decided else None

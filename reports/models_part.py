@@ -1,0 +1,176 @@
+"""The ledger → what the report says of models: who serves, how good it is, which versions there were."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from churnwatch.pipeline.errors import NotFoundError
+from churnwatch.pipeline.ledger.reader import Reader, Row
+from churnwatch.pipeline.records import Champion, Decision
+from churnwatch.reports.facts import (
+    F1Point,
+    Listed,
+    Matrix,
+    MetricRow,
+    Quality,
+    ReleaseRow,
+    Serving,
+    VersionRow,
+)
+
+MOST_RUNS = 60
+MOST_VERSIONS = 60
+
+_HOW = {
+    "first": "released as the first model",
+    "promoted": "promoted by the gate",
+    "refreshed": "refreshed on newer data",
+    "manual": "released by hand",
+    "rollback": "rolled back to",
+}
+_CELLS = ("true_negatives", "false_positives", "false_negatives", "true_positives")
+_METRICS = {
+    "f1": ("F1", "precision and recall in one number; 1 is perfect"),
+    "precision": ("Precision", "of those it names, the share who leave"),
+    "recall": ("Recall", "of those who leave, the share it names"),
+    "accuracy": ("Accuracy", "the share of right answers; high wherever few leave"),
+    "roc_auc": ("ROC AUC", "how well it ranks; 0.5 is a coin, 1 is perfect"),
+    "average_precision": ("Average precision", "precision over all thresholds"),
+    "precision_at_capacity": ("Precision at capacity", "of as many as can be called, the share who leave"),
+    "lift_at_capacity": ("Lift at capacity", "how many times better than calling at random"),
+    "log_loss": ("Log loss", "how wrong the probabilities are; lower is better"),
+    "brier": ("Brier score", "mean squared error of the probabilities; lower is better"),
+}
+
+Values = Mapping[str, float]
+
+
+def serving(reader: Reader) -> Serving | None:
+    """Return the champion and how it came to serve."""
+    champion = reader.champion()
+    if champion is None:
+        return None
+    release, pin = reader.releases()[-1], reader.pin()
+    return Serving(champion, how(champion.kind), release["actor"], pin["why"] if pin else None)
+
+
+def how(kind: str) -> str:
+    """Say in words what kind of release it was."""
+    return _HOW.get(kind, kind)
+
+
+def quality(reader: Reader, champion: Champion | None) -> Quality:
+    """Return how good the champion is, and the F1 of the newest runs."""
+    f1_rows = reader.f1_over_time()
+    history = _history(reader, f1_rows)
+    if champion is None:
+        return Quality((), None, history)
+    version = champion.model.version
+    judged = _newest_run(f1_rows, version, "holdout")
+    holdout = _values(reader, judged, version, "holdout")
+    train = _values(reader, _newest_run(f1_rows, version, "train"), version, "train")
+    baseline = {"f1": row["f1"] for row in f1_rows if row["subject"] == "baseline" and row["run"] == judged}
+    return Quality(tuple(_metric_rows(holdout, train, baseline)), _matrix(holdout, version, judged), history)
+
+
+def _newest_run(f1_rows: Sequence[Row], version: int, split: str) -> int | None:
+    return max((row["run"] for row in f1_rows if row["version"] == version and row["split"] == split), default=None)
+
+
+def _values(reader: Reader, run: int | None, version: int, split: str) -> Values:
+    if run is None:
+        return {}
+    rows = reader.metrics(run=run, version=version, split=split)
+    return {row["name"]: row["value"] for row in rows if row["value"] is not None}
+
+
+def _metric_rows(holdout: Values, train: Values, baseline: Values) -> Iterator[MetricRow]:
+    for key, (name, meaning) in _METRICS.items():
+        if key in holdout or key in train:
+            yield MetricRow(name, meaning, holdout.get(key), train.get(key), baseline.get(key))
+
+
+def _matrix(values: Values, version: int, run: int | None) -> Matrix | None:
+    if run is None or any(cell not in values for cell in _CELLS):
+        return None
+    return Matrix(version, run, *(round(values[cell]) for cell in _CELLS))
+
+
+def _history(reader: Reader, f1_rows: Sequence[Row]) -> Listed[F1Point]:
+    """Return a point for each of the newest runs that say anything about F1, oldest first."""
+    by_run: dict[int, list[Row]] = defaultdict(list)
+    for row in f1_rows:
+        if row["split"] in ("holdout", "prequential"):
+            by_run[row["run"]].append(row)
+    newest = sorted(by_run)[-MOST_RUNS:]
+    return Listed(tuple(_point(reader, run, by_run[run]) for run in newest), len(by_run))
+
+
+def _point(reader: Reader, run: int, f1_rows: Sequence[Row]) -> F1Point:
+    verdict = reader.verdict(run)
+    of = {(row["subject"], row["split"]): row for row in f1_rows}
+    candidate, baseline = of.get(("candidate", "holdout")), of.get(("baseline", "holdout"))
+    in_use = of.get(("champion", "prequential"))
+    value, rows = _pooled(reader, run) if in_use else (None, 0)
+    return F1Point(
+        run=run,
+        at=f1_rows[0]["created_at"],
+        in_use=value,
+        in_use_rows=rows,
+        in_use_version=in_use["version"] if in_use else None,
+        holdout=candidate["f1"] if candidate else None,
+        baseline=baseline["f1"] if baseline else None,
+        candidate=candidate["version"] if candidate else None,
+        decision=verdict.decision.value if verdict else None,
+        promotes=verdict.decision.promotes if verdict else False,
+    )
+
+
+def _pooled(reader: Reader, run: int) -> tuple[float | None, int]:
+    """Return the F1 over all new rows of a run and their number.
+
+    A burst has many batches, some of a few rows: the mean of their F1 would say little, so the counts are added.
+    """
+    sums: dict[str, float] = defaultdict(float)
+    rows = 0
+    for row in reader.metrics(run=run, split="prequential"):
+        sums[row["name"]] += row["value"] or 0.0
+        rows += row["rows"] if row["name"] == "f1" else 0
+    hits = 2 * sums["true_positives"]
+    size = hits + sums["false_positives"] + sums["false_negatives"]
+    return (hits / size if size else None), rows
+
+
+def versions(reader: Reader, quality_history: Sequence[F1Point]) -> Listed[VersionRow]:
+    """Return the newest model versions, newest first."""
+    points = {point.candidate: point for point in quality_history}
+    last = reader.next_version() - 1
+    found = []
+    for version in range(last, max(0, last - MOST_VERSIONS), -1):
+        try:
+            model = reader.model(version)
+        except NotFoundError:
+            continue
+        point = points.get(version)
+        found.append(
+            VersionRow(version, model.run, model.estimator, model.created_at, model.train_rows, model.threshold,
+                       point.holdout if point else None, _decision(reader, model.run))
+        )  # fmt: skip
+    return Listed(tuple(found), last)
+
+
+def _decision(reader: Reader, run: int) -> Decision | None:
+    verdict = reader.verdict(run)
+    return verdict.decision if verdict else None
+
+
+def releases(reader: Reader) -> Listed[ReleaseRow]:
+    """Return what served when, newest first."""
+    rows = reader.releases()
+    shown = (
+        ReleaseRow(row["version"], row["estimator"], row["from_at"], row["until_at"], how(row["kind"]), row["actor"],
+                   row["why"])
+        for row in reversed(rows[-MOST_VERSIONS:])
+    )  # fmt: skip
+    return Listed(tuple(shown), len(rows))
