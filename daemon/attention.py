@@ -14,6 +14,7 @@ from churnwatch.pipeline.settings import Home
 
 DAEMON_LOCK = "daemon.lock"
 _LOW_DISK_BYTES = 200 << 20
+_REPORT_TAKES = timedelta(seconds=30)
 _STALE_CHECK = timedelta(days=7)
 
 
@@ -25,6 +26,7 @@ def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
         *_files(home, ledger),
         *_release(ledger),
         *_packages(ledger, now or utc_now()),
+        *_report(home, ledger),
         *_machine(home),
     ]
 
@@ -88,6 +90,17 @@ def _packages(ledger: Reader, now: datetime) -> Iterator[str]:
     age = now - from_iso(check["checked_at"])
     if age > _STALE_CHECK:
         yield f"packages were last checked {age.days} days ago; run `churnwatch packages`"
+
+
+def _report(home: Home, ledger: Reader) -> Iterator[str]:
+    """A report that is older than the last run: it could not be written then."""
+    newest = ledger.runs(limit=1)
+    if not newest or newest[0]["ended_at"] is None:
+        return
+    ended = from_iso(newest[0]["ended_at"])
+    written = home.report.stat().st_mtime if home.report.exists() else 0.0
+    if written < ended.timestamp() and (utc_now() - ended) > _REPORT_TAKES:
+        yield f"{home.report.name} is older than the last run; write it anew: churnwatch report"
 
 
 def _machine(home: Home) -> Iterator[str]:

@@ -93,11 +93,13 @@ def _ask(question: str, choices: tuple[str, ...]) -> str:
 @click.option("--html", "output", type=_FILE, help="Write a page with charts here, too.")
 def explore(file: Path, target: str | None, positive: str | None, output: Path | None) -> None:
     """Take a first look at a CSV: types, gaps, distributions, who leaves, likely leaks and duplicates."""
+    import shutil
+
     from churnwatch.pipeline import explore as look
     from churnwatch.pipeline.files import write_text
 
     found = look.explore(file, target=target, positive=positive)
-    click.echo(look.render_text(found, width=click.get_terminal_size_width()))
+    click.echo(look.render_text(found, width=shutil.get_terminal_size().columns))
     if output is not None:
         write_text(output, look.render_html(found))
         click.echo(f"\nWith charts: {output}")

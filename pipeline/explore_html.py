@@ -120,7 +120,9 @@ def _alt(look: ColumnLook) -> str:
 def _parts(found: Exploration) -> list[tuple[ColumnLook, Markup | None]]:
     """Give each column with more than one value to show its chart, if it is one of numbers or dates."""
     return [
-        (look, None if look.type is ColumnType.TEXT else chart(look, found.rate)) for look in found.columns if look.varies
+        (look, None if look.type is ColumnType.TEXT else chart(look, found.rate))
+        for look in found.columns
+        if look.varies
     ]
 
 

@@ -8,10 +8,8 @@ What the user gave is checked, never questioned.
 from __future__ import annotations
 
 import difflib
-import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -20,14 +18,14 @@ import msgspec
 import numpy as np
 
 from churnwatch.pipeline import cells, infer_roles, single_column
-from churnwatch.pipeline.engine import Engine, duckdb_engine, name
-from churnwatch.pipeline.errors import DataError, UsageError
+from churnwatch.pipeline.engine import duckdb_engine, name
+from churnwatch.pipeline.errors import UsageError
+from churnwatch.pipeline.infer_head import Sample, of_reading, read_sample
 from churnwatch.pipeline.infer_roles import Choice, Fact
 from churnwatch.pipeline.infer_settings import classic_settings_text, from_classic_config, settings_text
 from churnwatch.pipeline.infer_types import Types, infer_columns, infer_types, shown
 from churnwatch.pipeline.inference import Inference, Question
-from churnwatch.pipeline.read import BadRow, Opening, Refusal, open_csv, read_rows
-from churnwatch.pipeline.schema import ROW_COLUMNS, Schema
+from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Column, ColumnType, Csv
 
 __all__ = [
@@ -42,22 +40,9 @@ __all__ = [
     "settings_text",
 ]
 
-HEAD_ROWS = 200_000
 _MOST_ALLOWED = 20
 _MANY_REPEATS = 0.05
 _LISTED = 12
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """The head of a file, as the table `sample` of texts in the engine."""
-
-    engine: Engine
-    opening: Opening
-    columns: tuple[str, ...]
-    rows: int
-    cut: bool
-    bad: tuple[BadRow, ...]
 
 
 @dataclass(frozen=True)
@@ -100,62 +85,17 @@ def infer(
         UsageError: a column or value that was given is not there; the message names those that are.
     """
     with tempfile.TemporaryDirectory() as scratch, duckdb_engine(Path(scratch) / "spill") as engine:
-        sample = _read(path, delimiter, engine, Path(scratch))
+        sample = read_sample(path, delimiter, engine, Path(scratch))
         given = {"id": id, "target": target, "date": date}
         _check_given(sample.columns, [*given.values(), *exclude])
         if target is not None and target in (*exclude, id, date):
             raise UsageError(f"--target: {shown(target)} cannot be excluded, nor be the id or the date as well.")
         types = infer_types(engine, "sample", sample.columns, Csv(delimiter=sample.opening.delimiter))
-        parts = _Parts(types.columns, types.csv, (*_of_reading(sample), *types.notes))
+        parts = _Parts(types.columns, types.csv, (*of_reading(sample), *types.notes))
         parts = replace(parts, chosen={part: column for part, column in given.items() if column is not None})
         _type(sample, parts)
         parts = _with_roles(sample, parts, positive, tuple(exclude))
         return _with_exclusions(sample, parts, tuple(exclude))
-
-
-def _read(path: Path, delimiter: str | None, engine: Engine, scratch: Path) -> _Sample:
-    if delimiter is not None and len(delimiter) != 1:
-        raise UsageError("--delimiter: must be one character.")
-    try:
-        opening = open_csv(path, delimiter=delimiter)
-        if isinstance(opening, Refusal):
-            raise DataError(f"{path}: {opening.reason}.")
-        clash = [column for column in opening.header if column.lower() in ROW_COLUMNS]
-        if clash:
-            raise DataError(f"{path}: column {shown(clash[0])} has a name that churnwatch itself uses; rename it.")
-        with _head(opening, scratch) as (head, cut):
-            found = read_rows(head, engine, table="head")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from None
-    except UnicodeError as error:
-        raise DataError(f"{path}: not a text file ({error}).") from None
-    if not isinstance(found.rows, str):
-        engine.table("head", found.rows.drop_columns([c for c in ("",) if c in found.rows.column_names]))
-    source = found.rows if isinstance(found.rows, str) else "head"
-    columns = tuple(column for column in opening.header if column)
-    if not columns:
-        raise DataError(f"{path}: line 1: no column has a name.")
-    engine.table("sample", f"SELECT {', '.join(map(name, columns))} FROM {name(source)}")
-    rows = int(engine.rows("SELECT count(*) FROM sample")[0][0])
-    if not rows:
-        raise DataError(f"{path}: it has a header, but no row that can be read.")
-    # Where the head was cut, its last record may be half of one.
-    bad = found.bad[:-1] if cut and found.bad and "end of data" in found.bad[-1].reason else found.bad
-    return _Sample(engine, opening, columns, rows, cut, bad)
-
-
-@contextmanager
-def _head(opening: Opening, scratch: Path) -> Iterator[tuple[Opening, bool]]:
-    """Give the file, or a copy of its head where it is long, and whether it is only that."""
-    head = scratch / "head.csv"
-    with (
-        opening.path.open(encoding=opening.encoding, newline="") as file,
-        head.open("w", encoding=opening.encoding, newline="") as copy,
-    ):
-        copy.writelines(itertools.islice(file, HEAD_ROWS + 1))
-        cut = bool(file.readline())
-    yield replace(opening, path=head), cut
-    head.unlink()
 
 
 def _check_given(columns: Sequence[str], given: Sequence[str | None]) -> None:
@@ -166,22 +106,7 @@ def _check_given(columns: Sequence[str], given: Sequence[str | None]) -> None:
             raise UsageError(f"there is no column {shown(column)}; {hint}There are {_listed(columns)}.")
 
 
-def _of_reading(sample: _Sample) -> Iterator[str]:
-    """Yield what is worth a word about the file itself."""
-    names = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-    delimiter = sample.opening.delimiter
-    yield f"delimiter: {names.get(delimiter, shown(delimiter))} between {len(sample.columns)} columns"
-    if sample.cut:
-        yield f"only the first {sample.rows:,} rows were looked at"
-    yield from sample.opening.findings
-    if "" in sample.opening.header:
-        yield f"column {sample.opening.header.index('') + 1} has no name and is left out"
-    if sample.bad:
-        first = sample.bad[0]
-        yield f"{len(sample.bad):,} row(s) cannot be read, the first on line {first.line}: {first.reason}"
-
-
-def _type(sample: _Sample, parts: _Parts) -> None:
+def _type(sample: Sample, parts: _Parts) -> None:
     """Make the tables `typed_sample` and `once`, the latter without repeated rows."""
     typed = ", ".join(
         f"{cells.typed_column(column, kind, parts.csv)} AS {name(column)}" for column, kind in parts.columns.items()
@@ -190,7 +115,7 @@ def _type(sample: _Sample, parts: _Parts) -> None:
     sample.engine.table("once", "SELECT DISTINCT * FROM typed_sample")
 
 
-def _with_roles(sample: _Sample, parts: _Parts, positive: str | None, exclude: tuple[str, ...]) -> _Parts:
+def _with_roles(sample: Sample, parts: _Parts, positive: str | None, exclude: tuple[str, ...]) -> _Parts:
     """Find date, target, positive and id, in this order: each narrows what the next can be."""
     chosen = parts.chosen
     if "date" not in chosen:
@@ -209,7 +134,7 @@ def _with_roles(sample: _Sample, parts: _Parts, positive: str | None, exclude: t
     return _with_id(sample, parts)
 
 
-def _facts(sample: _Sample, parts: _Parts, exclude: Sequence[str]) -> list[Fact]:
+def _facts(sample: Sample, parts: _Parts, exclude: Sequence[str]) -> list[Fact]:
     """Describe the columns that still have no part."""
     date = parts.chosen.get("date")
     columns = [c for c in parts.columns if c not in exclude and c not in parts.chosen.values()]
@@ -228,7 +153,7 @@ def _facts(sample: _Sample, parts: _Parts, exclude: Sequence[str]) -> list[Fact]
     ]
 
 
-def _with_positive(sample: _Sample, parts: _Parts, positive: str | None) -> _Parts:
+def _with_positive(sample: Sample, parts: _Parts, positive: str | None) -> _Parts:
     target = parts.chosen["target"]
     cell = cells.present(target, parts.csv)
     most = sample.engine.rows(
@@ -267,7 +192,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _with_id(sample: _Sample, parts: _Parts) -> _Parts:
+def _with_id(sample: Sample, parts: _Parts) -> _Parts:
     """Make the id a text, or say what it means that there is none."""
     if "id" in parts.chosen:
         column = parts.chosen["id"]
@@ -276,14 +201,14 @@ def _with_id(sample: _Sample, parts: _Parts) -> _Parts:
     return parts.noted(note + ("; all are kept (dedup: off)" if _repeats_are_real(sample, parts) else ""))
 
 
-def _repeats_are_real(sample: _Sample, parts: _Parts) -> bool:
+def _repeats_are_real(sample: Sample, parts: _Parts) -> bool:
     if "id" in parts.chosen:
         return False
     once = int(sample.engine.rows("SELECT count(*) FROM once")[0][0])
     return sample.rows - once >= _MANY_REPEATS * sample.rows
 
 
-def _with_exclusions(sample: _Sample, parts: _Parts, exclude: tuple[str, ...]) -> Inference:
+def _with_exclusions(sample: Sample, parts: _Parts, exclude: tuple[str, ...]) -> Inference:
     """Leave out what says nothing or too much, and put everything together."""
     facts = _facts(sample, parts, exclude)
     empty = infer_roles.to_leave_out(facts)
@@ -317,7 +242,7 @@ class _Signals:
     judged: bool
 
 
-def _signals(sample: _Sample, parts: _Parts, columns: Sequence[str]) -> _Signals:
+def _signals(sample: Sample, parts: _Parts, columns: Sequence[str]) -> _Signals:
     if not columns or "positive" not in parts.chosen:
         return _Signals({}, judged=True)
     schema = Schema(parts.columns, parts.chosen["target"], parts.chosen["positive"])

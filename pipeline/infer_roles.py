@@ -12,10 +12,70 @@ from churnwatch.pipeline.settings import ColumnType
 _LEAVING = ("churn", "churned", "exited", "attrition", "attrited", "attritionflag", "left", "cancelled", "canceled")
 _LEAVING_WORD = re.compile(r"churn|attrit|exited|cancell?ed")
 _ANY_TARGET = ("y", "target", "label", "class", "outcome", "response")
-_YES = ("1", "1.0", "yes", "y", "true", "t", "churn", "churned", "churner", "attrited", "attrited_customer", "left", "leaver", "exited", "cancelled", "canceled", "lost", "gone", "closed", "terminated")
-_NO = ("0", "0.0", "no", "n", "false", "f", "-1", "existing_customer", "existing", "stayed", "stay", "active", "retained", "current", "no_churn")
+_YES = (
+    "1",
+    "1.0",
+    "yes",
+    "y",
+    "true",
+    "t",
+    "churn",
+    "churned",
+    "churner",
+    "attrited",
+    "attrited_customer",
+    "left",
+    "leaver",
+    "exited",
+    "cancelled",
+    "canceled",
+    "lost",
+    "gone",
+    "closed",
+    "terminated",
+)
+_NO = (
+    "0",
+    "0.0",
+    "no",
+    "n",
+    "false",
+    "f",
+    "-1",
+    "existing_customer",
+    "existing",
+    "stayed",
+    "stay",
+    "active",
+    "retained",
+    "current",
+    "no_churn",
+)
 # The order is the preference where several columns qualify.
-_PERSONS = ("customer", "cust", "client", "subscriber", "member", "user", "person", "household", "corporation", "company", "account", "acct", "policy", "contract", "employee", "id", "uuid", "guid", "msno", "msisdn", "phone", "mobile")
+_PERSONS = (
+    "customer",
+    "cust",
+    "client",
+    "subscriber",
+    "member",
+    "user",
+    "person",
+    "household",
+    "corporation",
+    "company",
+    "account",
+    "acct",
+    "policy",
+    "contract",
+    "employee",
+    "id",
+    "uuid",
+    "guid",
+    "msno",
+    "msisdn",
+    "phone",
+    "mobile",
+)
 _ID = re.compile(rf"(?:id)?({'|'.join(_PERSONS)})(id|number|num|no|nr|key|code|uuid|guid|ref)?")
 _ROW_NUMBERS = ("row", "rownumber", "rowid", "index", "unnamed0", "record", "recordnumber", "recordid")
 _SNAPSHOT = re.compile(r"snapshot|month|period|as_?of|report|batch|^date$")

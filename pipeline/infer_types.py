@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,7 @@ _MANY_VALUES = 10  # from so many numbers on, a single other text is taken for "
 _MOST_STRAYS = 12  # more texts than that among numbers are no accident
 _NEARLY = 0.9
 _LINE = "_line"
+_TEXT = Column(type=ColumnType.TEXT)
 _PLAIN_INTEGER = r"[+-]?(0|[1-9][0-9]{0,17})"
 _CODE = r"[+-]?(0[0-9].*|[0-9]{19,})"  # 00123, or too long to be an amount: a name made of digits
 _COMMA = r"[+-]?[0-9]*,([0-9]{1,2}|[0-9]{4,})"  # 1,234 may as well be a thousand
@@ -50,6 +51,25 @@ class _Candidate:
     kind: Column
     fits: str
     decimal: str
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """How many distinct values and rows fit a type."""
+
+    candidate: _Candidate
+    values: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """A table of texts, and whether all is known about how they are written."""
+
+    engine: Engine
+    table: str
+    columns: tuple[str, ...]
+    settled: bool
 
 
 @dataclass(frozen=True)
@@ -83,10 +103,20 @@ def infer_types(engine: Engine, table: str, columns: Sequence[str], csv: Csv, *,
         csv: how the cells are written, as far as it is known.
         settled: whether `csv` is all there is to know; else a decimal comma and words for "no value" are found out.
     """
+    texts = _Texts(engine, table, tuple(columns), settled)
+    types = _infer_all(texts, csv)
+    if types.csv.decimal == csv.decimal:
+        return types
+    # Columns before the one that gave it away are looked at again: 1,500 is no thousand where 0,75 stands.
+    again = _infer_all(texts, msgspec.structs.replace(csv, decimal=types.csv.decimal))
+    return replace(again, notes=("numbers have a decimal comma", *again.notes))
+
+
+def _infer_all(texts: _Texts, csv: Csv) -> Types:
     found: dict[str, Column] = {}
     notes: list[str] = []
-    for column in columns:
-        guess = _guess(engine, table, column, columns, csv, settled=settled)
+    for column in texts.columns:
+        guess = _guess(texts, column, csv)
         found[column] = guess.kind
         new = tuple(word for word in guess.missing if word not in csv.missing)
         csv = msgspec.structs.replace(csv, decimal=guess.decimal, missing=csv.missing + new)
@@ -106,39 +136,57 @@ def one_line(text: str, most: int = 60) -> str:
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
-def _guess(engine: Engine, table: str, column: str, columns: Sequence[str], csv: Csv, *, settled: bool) -> _Guess:
-    engine.table(
-        "one_column",
-        f"SELECT {cells.present(column, csv)} AS v, count(*) AS n FROM {name(table)} GROUP BY 1 HAVING v IS NOT NULL",
-    )
-    candidates = list(_candidates(csv, settled=settled))
-    counts = ", ".join(f"count(*) FILTER (WHERE {c.fits}), sum(n) FILTER (WHERE {c.fits})" for c in candidates)
-    comma = f"count(*) FILTER (WHERE {_match(_COMMA)})"
-    total, rows, commas, *fitting = engine.rows(f"SELECT count(*), sum(n), {comma}, {counts} FROM one_column")[0]
-    text = Column(type=ColumnType.TEXT)
+def _guess(texts: _Texts, column: str, csv: Csv) -> _Guess:
+    cell = cells.present(column, csv)
+    values = f"SELECT {cell} AS v, count(*) AS n FROM {name(texts.table)} GROUP BY 1"
+    texts.engine.table("one_column", f"SELECT v, n FROM ({values}) AS d WHERE v IS NOT NULL")
+    total, rows = texts.engine.rows("SELECT count(*), coalesce(sum(n), 0) FROM one_column")[0]
     if not total:
-        return _Guess(text, csv.decimal, note="has no value in the sample; it is taken as text")
-    open_to = [(c, f) for c, f in zip(candidates, fitting[::2], strict=True) if c.decimal == csv.decimal or commas]
-    whole = [c for c, f in open_to if f == total]
+        return _Guess(_TEXT, csv.decimal, note="has no value in the sample; it is taken as text")
+    counted = _count(texts, csv)
+    whole = [fitting.candidate for fitting in counted if fitting.values == total]
     if whole:
         return _settle(whole, csv)
-    if not settled:
-        for candidate, fits in open_to:
-            words: tuple[str, ...] = ()
-            if fits:
-                words = _words_for_missing(engine, table, column, columns, candidate=candidate, fits=fits)
-            if words:
-                listed = ", ".join(shown(word) for word in words)
-                note = f"is of type {candidate.kind.type} but for {listed}: taken as no value, in every column"
-                return _Guess(candidate.kind, candidate.decimal, words, note)
-    numbers = fitting[3] or 0
-    near = f"is text only because {rows - numbers:,} of its {rows:,} cells are no numbers; declare it as `number` to"
-    is_near = fitting[2] >= _MANY_VALUES and numbers >= _NEARLY * rows
-    return _Guess(text, csv.decimal, note=f"{near} have the rows of these quarantined" if is_near else None)
+    but_for = None if texts.settled else _but_for_words(texts, column, counted)
+    return but_for or _Guess(_TEXT, csv.decimal, note=_nearly_a_number(counted, int(rows)))
+
+
+def _count(texts: _Texts, csv: Csv) -> list[_Fitting]:
+    """Count the distinct values and the rows that fit each type."""
+    candidates = list(_candidates(csv, settled=texts.settled))
+    counts = ", ".join(f"count(*) FILTER (WHERE {c.fits}), sum(n) FILTER (WHERE {c.fits})" for c in candidates)
+    commas, *counted = texts.engine.rows(f"SELECT count(*) FILTER (WHERE {_match(_COMMA)}), {counts} FROM one_column")[
+        0
+    ]
+    fittings = [
+        _Fitting(candidate, int(values), int(rows or 0))
+        for candidate, values, rows in zip(candidates, counted[::2], counted[1::2], strict=True)
+    ]
+    return [fitting for fitting in fittings if commas or fitting.candidate.decimal == csv.decimal]
+
+
+def _but_for_words(texts: _Texts, column: str, counted: Sequence[_Fitting]) -> _Guess | None:
+    """Return the first type that all cells fit but for words that mean "no value"."""
+    for fitting in counted:
+        words = _words_for_missing(texts, column, fitting) if fitting.values else ()
+        if words:
+            kind, listed = fitting.candidate.kind, ", ".join(shown(word) for word in words)
+            note = f"is of type {kind.type} but for {listed}: taken as no value, in every column"
+            return _Guess(kind, fitting.candidate.decimal, words, note)
+    return None
+
+
+def _nearly_a_number(counted: Sequence[_Fitting], rows: int) -> str | None:
+    """Say so where a few cells alone make a column of numbers a text."""
+    best = max((f for f in counted if f.candidate.kind.type is ColumnType.NUMBER), key=lambda f: f.rows)
+    if best.values < _MANY_VALUES or best.rows < _NEARLY * rows:
+        return None
+    odd = f"{rows - best.rows:,} of its {rows:,} cells"
+    return f"is text only because {odd} are no numbers; declare it as `number` to have their rows quarantined"
 
 
 def _candidates(csv: Csv, *, settled: bool) -> Iterator[_Candidate]:
-    """Yield the types from narrow to wide; integer and number come first, `_guess` counts on it."""
+    """Yield the types from narrow to wide; the first that fits is taken."""
     whole, number = Column(type=ColumnType.INTEGER), Column(type=ColumnType.NUMBER)
     yield _Candidate(whole, f"({_match(_PLAIN_INTEGER)} AND {_types(whole, csv)})", csv.decimal)
     no_code = f"NOT {_match(_CODE)}"
@@ -157,36 +205,32 @@ def _settle(whole: Sequence[_Candidate], csv: Csv) -> _Guess:
     """Take the first type that all cells fit, except where two ways to write dates do."""
     first = whole[0]
     if first.kind.format is None:
-        note = "has a decimal comma" if first.decimal != csv.decimal else None
-        return _Guess(first.kind, first.decimal, note=note)
+        return _Guess(first.kind, first.decimal)
     if len(whole) > 1:
         both = " and ".join(str(c.kind.format) for c in whole)
-        text = Column(type=ColumnType.TEXT)
-        return _Guess(text, csv.decimal, note=f"may be a date, but {both} both fit; it is taken as text")
+        return _Guess(_TEXT, csv.decimal, note=f"may be a date, but {both} both fit; it is taken as text")
     return _Guess(first.kind, csv.decimal, note=f"is a date written as {first.kind.format}")
 
 
-def _words_for_missing(
-    engine: Engine, table: str, column: str, columns: Sequence[str], *, candidate: _Candidate, fits: int
-) -> tuple[str, ...]:
+def _words_for_missing(texts: _Texts, column: str, fitting: _Fitting) -> tuple[str, ...]:
     """Return the texts among the cells that must mean "no value" for the rest to be of one type; none if they may not.
 
     Known words are enough by themselves. Any other text must be the only one, come again, and stand in no other
     column: a word for "no value" holds for the whole file.
     """
-    strays = engine.rows(
-        f"SELECT trim(v), sum(n) FROM one_column WHERE NOT coalesce({candidate.fits}, false)"
+    strays = texts.engine.rows(
+        f"SELECT trim(v), sum(n) FROM one_column WHERE NOT coalesce({fitting.candidate.fits}, false)"
         f" GROUP BY 1 ORDER BY 1 LIMIT {_MOST_STRAYS + 1}"
     )
-    texts = tuple(text for text, _ in strays)
-    if len(texts) <= _MOST_STRAYS and all(text.lower() in _MISSING_WORDS for text in texts):
-        return texts
-    if len(texts) > 1 or strays[0][1] <= 1 or fits < _MANY_VALUES or any(c.isdigit() for c in texts[0]):
+    words = tuple(str(word) for word, _ in strays)
+    if len(words) <= _MOST_STRAYS and all(word.lower() in _MISSING_WORDS for word in words):
+        return words
+    if len(words) > 1 or strays[0][1] <= 1 or fitting.values < _MANY_VALUES or any(c.isdigit() for c in words[0]):
         return ()
-    elsewhere = [f"trim({name(other)}) = {literal(texts[0])}" for other in columns if other != column]
-    if elsewhere and engine.rows(f"SELECT 1 FROM {name(table)} WHERE {' OR '.join(elsewhere)} LIMIT 1"):
+    elsewhere = [f"trim({name(other)}) = {literal(words[0])}" for other in texts.columns if other != column]
+    if elsewhere and texts.engine.rows(f"SELECT 1 FROM {name(texts.table)} WHERE {' OR '.join(elsewhere)} LIMIT 1"):
         return ()
-    return texts
+    return words
 
 
 def _types(kind: Column, csv: Csv) -> str:

@@ -6,22 +6,24 @@ import json
 from collections.abc import Sequence
 
 from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.infer import columns_of
+from churnwatch.pipeline.infer_head import read_sample
+from churnwatch.pipeline.infer_types import infer_types
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.schema import Schema, from_settings
 from churnwatch.pipeline.settings import Column, ColumnType, Home
 
 
-def resolve(home: Home, ledger: Ledger, sources: Sequence[Source]) -> Schema:
+def resolve(home: Home, ledger: Ledger, engine: Engine, sources: Sequence[Source]) -> Schema:
     """Return the schema for a run, and keep it when it is the first.
 
     Raises:
         SettingsError: the settings ask for other columns or types than the data set has.
     """
     known = ledger.schema()
-    columns = home.settings.declared or _kept(known) or _inferred(home, sources)
+    columns = home.settings.declared or _kept(known) or _inferred(home, engine, sources)
     schema = from_settings(home.settings, columns)
     if known is None:
         ledger.add_schema(schema.canonical, at=iso(utc_now()))
@@ -51,12 +53,12 @@ def _kept(known: tuple[int, str] | None) -> dict[str, Column]:
     return {name: Column(type=ColumnType(kind)) for name, kind in json.loads(known[1]).items()}
 
 
-def _inferred(home: Home, sources: Sequence[Source]) -> dict[str, Column]:
+def _inferred(home: Home, engine: Engine, sources: Sequence[Source]) -> dict[str, Column]:
     """Infer from the first file that has the target."""
     for source in sources:
-        columns = columns_of(source.path, home.settings.csv)
-        if home.settings.target in columns:
-            return columns
+        sample = read_sample(source.path, home.settings.csv.delimiter, engine, home.state / "spill")
+        if home.settings.target in sample.columns:
+            return infer_types(engine, "sample", sample.columns, home.settings.csv, settled=True).columns
     raise SettingsError(f"settings.yaml: target: no file has a column `{home.settings.target}`, and no `columns` are"
                         " declared. See `churnwatch init --from FILE.csv`.")  # fmt: skip
 

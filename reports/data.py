@@ -12,7 +12,7 @@ from churnwatch.pipeline.records import Champion, Status, Verdict
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports import attention as needs
 from churnwatch.reports import inputs_part, models_part, words, work_part
-from churnwatch.reports.facts import Headline, Quality, Report, RunRow
+from churnwatch.reports.facts import Headline, Report, RunRow
 
 MOST_ATTENTION = 20
 
@@ -48,7 +48,7 @@ def gather(
         headline=headline(champion, runs.shown, len(urgent), home.settings.source_folder),
         attention=urgent[:MOST_ATTENTION],
         serving=serving,
-        verdict=_last_verdict(reader, quality),
+        verdict=_last_verdict(reader, runs.shown),
         quality=quality,
         predictions=inputs_part.predictions(home, reader, output or home.report),
         inputs=inputs_part.inputs(reader, numbers),
@@ -90,6 +90,6 @@ def _without_model(runs: Sequence[RunRow], source_folder: str) -> tuple[str, str
     return "No model serves yet.", f"Run {newest.run}: {words.plain(newest.sentence) or newest.status.value}"
 
 
-def _last_verdict(reader: Reader, quality: Quality) -> Verdict | None:
-    decided = [point.run for point in quality.history.shown if point.decision]
-    return reader.verdict(decided[-1]) if decided else None
+def _last_verdict(reader: Reader, runs: Sequence[RunRow]) -> Verdict | None:
+    run = next((row.run for row in runs if row.decision), None)
+    return None if run is None else reader.verdict(run)

@@ -131,4 +131,8 @@ def _text(value: object) -> str:
         return ", ".join(f"{name} {_text(each)}" for name, each in said.items()) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
-    return {None: "not set", True: "yes", False: "no"}.get(value, str(value)) if value in (None, True, False) else str(value)  # type: ignore[call-overload]
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

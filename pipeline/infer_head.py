@@ -1,0 +1,106 @@
+"""The head of a file, as texts in an engine: what types and roles are inferred from."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from churnwatch.pipeline.engine import Engine, name
+from churnwatch.pipeline.errors import DataError, UsageError
+from churnwatch.pipeline.infer_types import shown
+from churnwatch.pipeline.read import BadRow, Opening, Refusal, TextRows, open_csv, read_rows
+from churnwatch.pipeline.schema import ROW_COLUMNS
+
+HEAD_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The head of a file, as the table `sample` of texts in the engine."""
+
+    engine: Engine
+    opening: Opening
+    columns: tuple[str, ...]
+    rows: int
+    cut: bool
+    bad: tuple[BadRow, ...]
+
+
+def read_sample(path: Path, delimiter: str | None, engine: Engine, scratch: Path) -> Sample:
+    """Read the head of a file into the engine's table `sample`.
+
+    Raises:
+        DataError: the file cannot be read, or has no rows.
+        UsageError: the delimiter is not one character.
+    """
+    if delimiter is not None and len(delimiter) != 1:
+        raise UsageError("--delimiter: must be one character.")
+    try:
+        opening = _open(path, delimiter)
+        with _head(opening, scratch) as (head, cut):
+            found = read_rows(head, engine, table="head")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from None
+    except UnicodeError as error:
+        raise DataError(f"{path}: not a text file ({error}).") from None
+    columns = tuple(column for column in opening.header if column)
+    rows = _make_sample(found, columns, engine)
+    if not rows:
+        raise DataError(f"{path}: it has a header, but no row that can be read.")
+    # Where the head was cut, its last record may be half of one.
+    bad = found.bad[:-1] if cut and found.bad and "end of data" in found.bad[-1].reason else found.bad
+    return Sample(engine, opening, columns, rows, cut, bad)
+
+
+def _open(path: Path, delimiter: str | None) -> Opening:
+    opening = open_csv(path, delimiter=delimiter)
+    if isinstance(opening, Refusal):
+        raise DataError(f"{path}: {opening.reason}.")
+    if not any(opening.header):
+        raise DataError(f"{path}: line 1: no column has a name.")
+    for column in opening.header:
+        if column.lower() in ROW_COLUMNS:
+            raise DataError(f"{path}: column {shown(column)} has a name that churnwatch itself uses; rename it.")
+    return opening
+
+
+def _make_sample(found: TextRows, columns: tuple[str, ...], engine: Engine) -> int:
+    if isinstance(found.rows, str):
+        source = found.rows
+    else:
+        source = "head"
+        engine.table(source, found.rows.select(columns))
+    engine.table("sample", f"SELECT {', '.join(map(name, columns))} FROM {name(source)}")
+    return int(engine.rows("SELECT count(*) FROM sample")[0][0])
+
+
+@contextmanager
+def _head(opening: Opening, scratch: Path) -> Iterator[tuple[Opening, bool]]:
+    """Give the file, or a copy of its head where it is long, and whether it is only that."""
+    head = scratch / "head.csv"
+    with (
+        opening.path.open(encoding=opening.encoding, newline="") as file,
+        head.open("w", encoding=opening.encoding, newline="") as copy,
+    ):
+        copy.writelines(itertools.islice(file, HEAD_ROWS + 1))
+        cut = bool(file.readline())
+    yield replace(opening, path=head), cut
+    head.unlink()
+
+
+def of_reading(sample: Sample) -> Iterator[str]:
+    """Yield what is worth a word about the file itself."""
+    names = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+    delimiter = sample.opening.delimiter
+    yield f"delimiter: {names.get(delimiter, shown(delimiter))} between {len(sample.columns)} columns"
+    if sample.cut:
+        yield f"only the first {sample.rows:,} rows were looked at"
+    yield from sample.opening.findings
+    if "" in sample.opening.header:
+        yield f"column {sample.opening.header.index('') + 1} has no name and is left out"
+    if sample.bad:
+        first = sample.bad[0]
+        yield f"{len(sample.bad):,} row(s) cannot be read, the first on line {first.line}: {first.reason}"

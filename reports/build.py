@@ -1,0 +1,103 @@
+"""The report's values, charts and words → one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from churnwatch.pipeline import files
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.settings import Home
+from churnwatch.reports import charts, words
+from churnwatch.reports.data import gather
+from churnwatch.reports.facts import Report
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section of the page: its anchor, its heading, its template."""
+
+    id: str
+    title: str
+    template: str
+
+
+# The page in its order. A new section is a template and a line here.
+SECTIONS = (
+    Section("model", "The model", "model.html.j2"),
+    Section("predictions", "Predictions", "predictions.html.j2"),
+    Section("data", "Data", "data.html.j2"),
+    Section("runs", "Runs", "runs.html.j2"),
+    Section("versions", "Versions", "versions.html.j2"),
+    Section("packages", "Packages", "packages.html.j2"),
+    Section("settings", "Settings", "settings.html.j2"),
+)
+
+
+def build(
+    home: Home, reader: Reader, *, now: datetime, attention: Sequence[str] = (), output: Path | None = None
+) -> Path:
+    """Write the report and return where it lies.
+
+    Args:
+        home: whose report it is.
+        reader: of its ledger.
+        now: when it is made.
+        attention: ready sentences on what needs somebody.
+        output: where to write it; by default where the settings say.
+    """
+    target = output or home.report
+    report = gather(home, reader, now=now, attention=attention, output=target)
+    files.write_text(target, render(report, now=now))
+    return target
+
+
+def render(report: Report, *, now: datetime) -> str:
+    """Return the page."""
+    environment = _environment(now)
+    style = environment.get_template("style.css").render()
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        sections=SECTIONS,
+        style=Markup(style),  # noqa: S704 - our own file
+        style_hash=_hash(style),
+        f1_chart=charts.f1_chart(report.quality.history.shown),
+        matrix_chart=charts.matrix_chart(report.quality.matrix),
+        timing_chart=charts.timing_chart(report.timings),
+        missing_chart=charts.missing_chart(report.missing),
+    )
+
+
+def _environment(now: datetime) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("churnwatch.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_said,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        age=lambda when: words.age(when, now), count=words.count, day=words.day, duration=words.duration,
+        many=words.many, moment=words.moment, score=words.score, share=words.share, size=words.size,
+        drawn=lambda svg: Markup(svg),  # noqa: S704 - made by `svg`, where every text is escaped
+    )  # fmt: skip
+    return environment
+
+
+def _said(value: object) -> object:
+    """Let every text pass through `plain`, and show what is not known as a dash."""
+    if value is None:
+        return words.NOTHING
+    return words.plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _hash(text: str) -> str:
+    """Return what a Content-Security-Policy calls this text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
