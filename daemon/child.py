@@ -7,6 +7,7 @@ When standard input ends, whoever started it is gone, and so is it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -66,7 +67,8 @@ def _run(folder: Path) -> int:
 def _check_packages(folder: Path) -> int:
     from churnwatch.daemon import work  # noqa: PLC0415 - heavy
 
-    os.nice(10)  # it runs beside the runs, never in their way
+    with contextlib.suppress(PermissionError):  # a hardened unit may forbid it
+        os.nice(10)  # it runs beside the runs, never in their way
     work.check_packages(settings.load(folder))
     return OK
 

@@ -50,6 +50,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={"OMP_NUM_THREADS": "1", **os.environ},  # see `cli.main`
             start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which ends the run in its own time
         )
         self._listener = threading.Thread(target=self._listen, args=(self._process,), name="worker")

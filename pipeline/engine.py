@@ -18,6 +18,9 @@ from churnwatch.pipeline.errors import DataError
 
 T = TypeVar("T")
 
+# What a query over a CSV raises at text that it cannot split into cells.
+UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException)
+
 
 def name(identifier: str) -> str:
     """Quote a column's or table's name."""

@@ -128,7 +128,7 @@ def _parts(found: Exploration) -> list[tuple[ColumnLook, Markup | None]]:
 
 def _code(line: str) -> Markup:
     """Escape a line, and show what stands in backticks as a name."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(one_line(line, 400))))  # noqa: S704  (just escaped)
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(one_line(line, 400)))))  # noqa: S704  (just escaped)
 
 
 @cache

@@ -95,7 +95,8 @@ def _in_order(opened: Sequence[Opened], schema: Schema, engine: Engine) -> list[
 
 
 def _natural(path: str) -> list[tuple[int, str]]:
-    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in re.split(r"([0-9]+)", path)]
+    pieces = enumerate(re.split(r"([0-9]+)", path))  # texts and numbers in turn
+    return [(int(piece), "") if place % 2 else (-1, piece) for place, piece in pieces]
 
 
 def _key_rows(schema: Schema, engine: Engine, *, promise_holdout: bool) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from churnwatch.pipeline.engine import Engine, literal, name
+from churnwatch.pipeline.engine import UNREADABLE, Engine, literal, name
 
 _DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
@@ -127,7 +127,7 @@ def _split(first: str, file: io.TextIOWrapper, delimiter: str) -> tuple[str, ...
     file.seek(0)
     if '"' not in first:
         return tuple(cell.strip() for cell in first.rstrip("\r\n").split(delimiter))
-    return tuple(cell.strip() for cell in next(csv.reader(file, delimiter=delimiter)))
+    return tuple(cell.strip() for cell in next(csv.reader(file, delimiter=delimiter, strict=True)))
 
 
 def _position(header: Sequence[str], folded: str) -> int:
@@ -138,8 +138,8 @@ def read_rows(opening: Opening, engine: Engine, *, table: str) -> TextRows:
     """Read all rows. Large files stay in the engine, under the name `table`.
 
     DuckDB reads in parallel but does not say on which line a row stands, nor takes everything faithfully. Where it
-    rejected nothing and every line is one row, it was faithful and line = row + 1; else the tolerant reader takes
-    the file from the start.
+    rejected nothing, every line is one row and every byte is accounted for, it was faithful and line = row + 1;
+    else the tolerant reader takes the file from the start.
     """
     if opening.encoding == "utf-8" and opening.path.stat().st_size > _LARGE_BYTES:
         fast = _read_in_parallel(opening, engine, table)
@@ -149,28 +149,78 @@ def read_rows(opening: Opening, engine: Engine, *, table: str) -> TextRows:
 
 
 def _read_in_parallel(opening: Opening, engine: Engine, table: str) -> TextRows | None:
-    columns = ", ".join(f"{literal(column)}: 'VARCHAR'" for column in opening.header)
-    engine.table(
-        table,
-        f"SELECT * FROM read_csv({literal(str(opening.path))}, columns={{{columns}}}, header=true, auto_detect=false,"
-        f" delim={literal(opening.delimiter)}, quote='\"', escape='\"', nullstr='', store_rejects=true,"
-        f" rejects_table={literal(f'{table}_errors')}, rejects_scan={literal(f'{table}_scans')})",
-    )
-    errors = f"(SELECT count(*) FROM {name(f'{table}_errors')})"
-    rows, rejected = engine.rows(f"SELECT count(*), {errors} FROM {name(table)}")[0]
-    if rejected or rows + 1 != _count_lines(opening.path):
+    body = _body(opening.path)
+    if body is None or len(opening.header) == 1:  # a blank line is no row, but looks like an empty only cell
         return None
-    engine.table(f"{table}_lines", f"SELECT CAST(rowid + 2 AS BIGINT) AS _line, * FROM {name(table)}")
+    cells = [f"c{i}" for i in range(len(opening.header))]
+    columns = ", ".join(f"{cell}: 'VARCHAR'" for cell in cells)
+    try:
+        engine.table(
+            table,
+            f"SELECT * FROM read_csv({literal(str(opening.path))}, columns={{{columns}}}, header=true,"
+            f" auto_detect=false, delim={literal(opening.delimiter)}, quote='\"', escape='\"', nullstr='',"
+            f" max_line_size={_MAX_CELL}, store_rejects=true,"
+            f" rejects_table={literal(f'{table}_errors')}, rejects_scan={literal(f'{table}_scans')})",
+        )
+    except UNREADABLE:
+        return None
+    rejected = engine.rows(f"SELECT count(*) FROM {name(f'{table}_errors')}")[0][0]
+    if rejected or not _is_faithful(body, engine, table, cells):
+        return None
+    named = ", ".join(f"{cell} AS {name(column)}" for cell, column in zip(cells, opening.header, strict=True))
+    engine.table(f"{table}_lines", f"SELECT CAST(rowid + 2 AS BIGINT) AS _line, {named} FROM {name(table)}")
     return TextRows(f"{table}_lines")
 
 
-def _count_lines(path: Path) -> int:
-    lines, last = 0, b"\n"
+@dataclass(frozen=True)
+class _Body:
+    """What a file has below its first line, counted in bytes."""
+
+    size: int
+    lines: int
+    line_ends: int
+    quotes: int
+
+
+def _body(path: Path) -> _Body | None:
+    """Count what stands below the first line; None where a NUL or a bare CR makes lines a matter of opinion."""
+    size = lines = line_ends = quotes = 0
+    last = b"\n"
     with path.open("rb") as file:
+        file.readline()
+        before = file.tell()
+        file.seek(0)
+        first = file.read(before)
+        if b"\r" in first.removesuffix(b"\n").removesuffix(b"\r"):
+            return None
         while chunk := file.read(_CHUNK):
-            lines += chunk.count(b"\n")
-            last = chunk[-1:]
-    return lines + (last != b"\n")
+            returns = (chunk + file.read(1)) if chunk.endswith(b"\r") else chunk
+            if b"\0" in returns or returns.count(b"\r") != returns.count(b"\r\n"):
+                return None
+            size += len(returns)
+            lines += returns.count(b"\n")
+            line_ends += returns.count(b"\n") + returns.count(b"\r")
+            quotes += returns.count(b'"')
+            last = returns[-1:]
+    return _Body(size, lines + (last != b"\n"), line_ends, quotes)
+
+
+def _is_faithful(body: _Body, engine: Engine, table: str, cells: Sequence[str]) -> bool:
+    """Tell whether every line is one row, and the cells with their delimiters, quotes and line ends are all there is.
+
+    A quoted cell has two quotes around it and one more for each in it, so what quotes add is their number in the
+    file less their number in the cells. A blank or a delimiter too many that DuckDB dropped is missing in the sum.
+    """
+    quote = literal('"')
+    inner = " + ".join(f"coalesce(length({c}) - length(replace({c}, {quote}, '')), 0)" for c in cells)
+    held = " + ".join(f"coalesce(strlen({c}), 0)" for c in cells)
+    inner_sum = f"coalesce(sum({inner}), 0)" if body.quotes else "0"
+    rows, held_bytes, inner_quotes = engine.rows(
+        f"SELECT count(*), coalesce(sum({held}), 0), {inner_sum} FROM {name(table)}"
+    )[0]
+    delimiters = rows * (len(cells) - 1)
+    added = body.quotes - inner_quotes
+    return bool(rows == body.lines and body.size == held_bytes + delimiters + body.line_ends + added)
 
 
 def _read_tolerantly(opening: Opening) -> TextRows:

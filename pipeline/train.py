@@ -34,6 +34,7 @@ from churnwatch.pipeline.settings import Training
 Floats = npt.NDArray[np.float64]
 _METRICS = {"f1": f1_score, "accuracy": accuracy_score, "balanced_accuracy": balanced_accuracy_score}
 _THRESHOLDS = 200
+_WORTH_THREADS = 50_000  # rows; with fewer, threads mostly wait for each other, the more so on a busy box
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def train(rows: Rows, training: Training, *, numeric: tuple[str, ...], categoric
         for estimator in names
     }
     used = Rows(rows.X[columns], rows.y, rows.ids)
-    with threadpool_limits(limits=training.threads):
+    with threadpool_limits(limits=training.threads if len(rows) > _WORTH_THREADS else 1):
         return _best(used, made, training)
 
 

@@ -61,7 +61,7 @@ def build(
 def render(report: Report, *, now: datetime) -> str:
     """Return the page."""
     environment = _environment(now)
-    style = environment.get_template("style.css").render()
+    style = _style(environment)
     return environment.get_template("report.html.j2").render(
         report=report,
         sections=SECTIONS,
@@ -72,6 +72,11 @@ def render(report: Report, *, now: datetime) -> str:
         timing_chart=charts.timing_chart(report.timings),
         missing_chart=charts.missing_chart(report.missing),
     )
+
+
+def _style(environment: Environment) -> str:
+    loader = environment.loader
+    return loader.get_source(environment, "style.css")[0] if loader else ""
 
 
 def _environment(now: datetime) -> Environment:
@@ -85,7 +90,7 @@ def _environment(now: datetime) -> Environment:
     )
     environment.filters.update(
         age=lambda when: words.age(when, now), count=words.count, day=words.day, duration=words.duration,
-        many=words.many, moment=words.moment, score=words.score, share=words.share, size=words.size,
+        many=words.many, moment=words.moment, score=words.score, share=words.share, short=words.short, signed=words.signed, size=words.size,
         drawn=lambda svg: Markup(svg),  # noqa: S704 - made by `svg`, where every text is escaped
     )  # fmt: skip
     return environment

@@ -27,7 +27,7 @@ from churnwatch.reports.svg import (
 WIDE, NARROW = 720, 350  # pixels: the reading column, and a phone's
 FEWEST_RUNS = 2  # below it a chart over runs shows nothing that a sentence does not
 MOST_SPARKLINES = 12
-_STEP_COLOURS = ((BLUE, "blue"), (ORANGE, "orange"), (TEAL, "teal"))
+_STEP_COLOURS = ((BLUE, "blue"), (TEAL, "teal"), (ORANGE, "orange"))  # by how much time they take
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,9 @@ def f1_chart(points: Sequence[F1Point]) -> Chart | None:
     if len(points) < FEWEST_RUNS:
         return None
     described = "; ".join(_f1_words(point) for point in points[-12:])
-    svgs = _both("f1", "F1 over runs", described, lambda surface, wide: _draw_f1(surface, points, wide=wide), (330, 290))
-    return Chart(svgs)
+    return Chart(
+        _both("f1", "F1 over runs", described, lambda surface, wide: _draw_f1(surface, points, wide=wide), (330, 290))
+    )
 
 
 def _f1_words(point: F1Point) -> str:
@@ -68,7 +69,8 @@ def _f1_words(point: F1Point) -> str:
 
 
 def _draw_f1(surface: Canvas, points: Sequence[F1Point], *, wide: bool) -> None:
-    axes = surface.axes(left=34, right=90 if wide else 78, top=34, bottom=30)
+    points = points[-60:] if wide else points[-30:]
+    axes = surface.axes(left=34, right=98 if wide else 84, top=34, bottom=30)
     places = range(len(points))
     in_use = [(x, p.in_use) for x, p in zip(places, points, strict=True) if p.in_use is not None]
     holdout = [(x, p.holdout, p.promotes) for x, p in zip(places, points, strict=True) if p.holdout is not None]
@@ -128,7 +130,7 @@ def _mark_releases(surface: Canvas, axes: Axes, points: Sequence[F1Point]) -> No
         name = f"v{point.candidate}"
         need = 4 + 7 * len(name)
         if free - place * pixels >= need:
-            surface.write(axes, place, high + 0.06 * (high - low), name, ha="center", fontweight=600)
+            surface.write(axes, place, high + 0.06 * (high - low), name, ha="center", fontweight="bold")
             free = place * pixels
 
 
@@ -141,7 +143,7 @@ def _label_ends(
     place = low - gap * unit
     for value, name, colour in sorted(ends):
         place = max(value, place + gap * unit)
-        surface.write(axes, slots - 0.6 + 0.02 * slots, place, name, ha="left", color=colour, fontweight=600)
+        surface.write(axes, slots - 0.6 + 0.02 * slots, place, name, ha="left", color=colour, fontweight="bold")
 
 
 # -- confusion matrix ------------------------------------------------------------------------------------------
@@ -171,15 +173,13 @@ def matrix_chart(matrix: Matrix | None) -> Chart | None:
     return Chart((drawn.svg,))
 
 
-def _cell(
-    surface: Canvas, axes: Axes, at: tuple[int, int], count: int, name: str, colour: str, part: float
-) -> None:
+def _cell(surface: Canvas, axes: Axes, at: tuple[int, int], count: int, name: str, colour: str, part: float) -> None:
     """Draw one cell, the stronger the more rows it has, but never so strong that its text cannot be read."""
     x, y = at
     xs, ys = (x + 0.01, x + 0.99), (y + 0.015, y + 0.985)
-    axes.fill([xs[0], xs[1], xs[1], xs[0]], [ys[0], ys[0], ys[1], ys[1]], facecolor=colour, alpha=0.08 + 0.3 * part,
+    axes.fill([xs[0], xs[1], xs[1], xs[0]], [ys[0], ys[0], ys[1], ys[1]], facecolor=colour, alpha=0.1 + 0.34 * part,
               linewidth=0)  # fmt: skip
-    surface.write(axes, x + 0.5, y + 0.58, f"{count:,}", ha="center", fontsize=21, fontweight=600)
+    surface.write(axes, x + 0.5, y + 0.58, f"{count:,}", ha="center", fontsize=21, fontweight="bold")
     surface.write(axes, x + 0.5, y + 0.28, f"{name}, {words.share(part)}", ha="center")
 
 
@@ -192,20 +192,16 @@ def timing_chart(timings: Timings) -> Chart | None:
         return None
     totals = {row.step: sum(walls.get(row.step, 0.0) for _, walls in timings.runs) for row in timings.steps}
     top = sorted(totals, key=lambda step: -totals[step])[: len(_STEP_COLOURS)]
-    top.sort(key=list(totals).index)
     stack = [(step, colour, name) for step, (colour, name) in zip(top, _STEP_COLOURS, strict=False)]
-    described = "; ".join(
-        f"run {run}: {words.duration(sum(walls.values()))}" for run, walls in timings.runs[-12:]
-    )
+    stack.sort(key=lambda each: list(totals).index(each[0]))
+    described = "; ".join(f"run {run}: {words.duration(sum(walls.values()))}" for run, walls in timings.runs[-12:])
     svgs = _both("timings", "Wall time by step and run", described,
                  lambda surface, wide: _draw_timings(surface, timings, stack, wide=wide), (260, 240))  # fmt: skip
     rest = (("grey", "all other steps"),) if len(totals) > len(top) else ()
     return Chart(svgs, (*((name, step) for step, _, name in stack), *rest))
 
 
-def _draw_timings(
-    surface: Canvas, timings: Timings, stack: Sequence[tuple[str, str, str]], *, wide: bool
-) -> None:
+def _draw_timings(surface: Canvas, timings: Timings, stack: Sequence[tuple[str, str, str]], *, wide: bool) -> None:
     axes = surface.axes(left=46, right=4, top=12, bottom=30)
     runs = [run for run, _ in timings.runs]
     layers = [([walls.get(step, 0.0) for _, walls in timings.runs], colour) for step, colour, _ in stack]
@@ -214,7 +210,7 @@ def _draw_timings(
     slots = max(len(runs), 6)  # few bars are not to become walls
     floor = [0.0] * len(runs)
     for heights, colour in layers:
-        axes.bar(range(len(runs)), heights, bottom=floor, width=0.72, color=colour, linewidth=0)
+        axes.bar(range(len(runs)), heights, bottom=floor, width=0.62, color=colour, linewidth=0)
         floor = [low + height for low, height in zip(floor, heights, strict=True)]
     axes.set(xlim=(-0.5, slots - 0.5), ylim=(0, max(floor) * 1.05 or 1))
     axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 3, 5, 6, 10]))
@@ -241,7 +237,7 @@ def missing_chart(missing: Missing) -> Chart | None:
     if not rows or len(missing.runs) < FEWEST_RUNS:
         return None
     described = "; ".join(f"{row.column}: at most {words.share(row.highest)}" for row in rows)
-    height = 24 + 34 * len(rows)
+    height = 24 + 30 * len(rows)
     svgs = _both("missing", "Share of missing values over runs", described,
                  lambda surface, wide: _draw_missing(surface, missing, rows, wide=wide), (height, height))  # fmt: skip
     return Chart(svgs)
@@ -251,13 +247,14 @@ def _draw_missing(surface: Canvas, missing: Missing, rows: Sequence[MissingRow],
     left, characters = (170, 24) if wide else (104, 14)
     axes = surface.axes(left=left, right=56, top=2, bottom=22)
     slots = len(missing.runs)
+    gap = 9 * (slots - 1) / (surface.width - left - 56)  # nine pixels
     axes.set(xlim=(0, slots - 1), ylim=(-len(rows) + 0.9, 1), yticks=[])
     scale = 0.78 / max(row.highest for row in rows)
     for number, row in enumerate(rows):
         _hills(axes, row, -number, scale)
-        surface.write(axes, -0.02 * (slots - 1), 0.22 - number, words.plain(row.column, characters), ha="right")
+        surface.write(axes, -gap, 0.22 - number, words.plain(row.column, characters), ha="right")
         newest = row.shares[-1]
-        surface.write(axes, 1.02 * (slots - 1), 0.22 - number, words.share(newest), ha="left", color=MUTED)
+        surface.write(axes, slots - 1 + gap, 0.22 - number, words.share(newest), ha="left", color=MUTED)
     axes.set_xticks([0, slots - 1], [surface.token(f"run {missing.runs[0]}"), surface.token(f"{missing.runs[-1]}")])
 
 

@@ -50,6 +50,7 @@ class F1Point:
     at: str
     in_use: float | None  # the champion on the run's new batches, before anything learned from them
     in_use_rows: int
+    in_use_baseline: float | None  # what saying of everybody that they leave has on the same rows
     in_use_version: int | None
     holdout: float | None  # the candidate
     baseline: float | None
@@ -103,6 +104,11 @@ class Quality:
     metrics: tuple[MetricRow, ...]
     matrix: Matrix | None
     history: Listed[F1Point]  # oldest first, thinned out to the newest
+
+    @property
+    def newest_in_use(self) -> F1Point | None:
+        """The newest run whose new batches were predicted before anything learned from them."""
+        return next((point for point in reversed(self.history.shown) if point.in_use is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +301,7 @@ class SettingRow:
 
     name: str
     value: str
-    chosen: bool  # differs from the default
+    group: Literal["chosen", "columns", "default"]
 
 
 @dataclass(frozen=True, slots=True)

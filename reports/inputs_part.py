@@ -77,9 +77,7 @@ def predictions(home: Home, reader: Reader, output: Path) -> Predictions:
     customers = next((row for row in reversed(rows) if row["file"] is None), None)
     requests = [row for row in reversed(rows) if row["file"] is not None]
     shown = tuple(_located(home, output, requests[:MOST_REQUESTS]))
-    return Predictions(
-        next(_located(home, output, [customers])) if customers else None, Listed(shown, len(requests))
-    )
+    return Predictions(next(_located(home, output, [customers])) if customers else None, Listed(shown, len(requests)))
 
 
 def _located(home: Home, output: Path, rows: Sequence[Row]) -> Iterator[PredictionRow]:

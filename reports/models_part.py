@@ -112,12 +112,13 @@ def _point(reader: Reader, run: int, f1_rows: Sequence[Row]) -> F1Point:
     of = {(row["subject"], row["split"]): row for row in f1_rows}
     candidate, baseline = of.get(("candidate", "holdout")), of.get(("baseline", "holdout"))
     in_use = of.get(("champion", "prequential"))
-    value, rows = _pooled(reader, run) if in_use else (None, 0)
+    value, rows, dummy = _pooled(reader, run) if in_use else (None, 0, None)
     return F1Point(
         run=run,
         at=f1_rows[0]["created_at"],
         in_use=value,
         in_use_rows=rows,
+        in_use_baseline=dummy,
         in_use_version=in_use["version"] if in_use else None,
         holdout=candidate["f1"] if candidate else None,
         baseline=baseline["f1"] if baseline else None,
@@ -127,8 +128,8 @@ def _point(reader: Reader, run: int, f1_rows: Sequence[Row]) -> F1Point:
     )
 
 
-def _pooled(reader: Reader, run: int) -> tuple[float | None, int]:
-    """Return the F1 over all new rows of a run and their number.
+def _pooled(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
+    """Return the F1 over all new rows of a run, their number, and the F1 of saying of everybody that they leave.
 
     A burst has many batches, some of a few rows: the mean of their F1 would say little, so the counts are added.
     """
@@ -139,7 +140,8 @@ def _pooled(reader: Reader, run: int) -> tuple[float | None, int]:
         rows += row["rows"] if row["name"] == "f1" else 0
     hits = 2 * sums["true_positives"]
     size = hits + sums["false_positives"] + sums["false_negatives"]
-    return (hits / size if size else None), rows
+    left = sums["true_positives"] + sums["false_negatives"]
+    return (hits / size if size else None), rows, (2 * left / (rows + left) if rows else None)
 
 
 def versions(reader: Reader, quality_history: Sequence[F1Point]) -> Listed[VersionRow]:

@@ -93,7 +93,9 @@ class Canvas:
             classes: of the style sheet.
         """
         stream = io.BytesIO()
-        self.figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        self.figure.savefig(
+            stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
         root = ET.fromstring(stream.getvalue())  # noqa: S314 - written by matplotlib just now
         kept = ET.Element("svg", {"class": f"chart {classes}", "viewBox": f"0 0 {self.width} {self.height}",
                                   "role": "img", "aria-labelledby": f"{identity}-title {identity}-text"})  # fmt: skip

@@ -40,6 +40,11 @@ def moment(when: str | datetime) -> str:
     return f"{at.day} {_MONTHS[at.month - 1][:3]} {at.year}, {at:%H:%M} UTC"
 
 
+def short(when: str | datetime) -> str:
+    """3 Nov 2026, 14:05: for columns whose head says UTC."""
+    return moment(when).removesuffix(" UTC")
+
+
 def day(when: str | datetime) -> str:
     """3 November 2026."""
     at = as_time(when)
@@ -76,6 +81,11 @@ def score(value: float | None, digits: int = 3) -> str:
     return NOTHING if value is None else f"{value:.{digits}f}"
 
 
+def signed(value: float) -> str:
+    """Write a difference with its sign, and a minus that is as wide as the plus."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
 def share(value: float | None) -> str:
     """2.1 %, whole numbers from ten on; what is there is never shown as nothing."""
     if value is None:
@@ -87,11 +97,13 @@ def share(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """0.2 s, 1 min 15 s, 2 h 5 min."""
+    """60 ms, 3.4 s, 1 min 15 s, 2 h 5 min."""
     if seconds is None:
         return NOTHING
+    if seconds < 0.9995:  # noqa: PLR2004 - a second, rounded
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 9.95:  # noqa: PLR2004 - from here on decimals are noise
-        return f"{seconds:.2f} s" if seconds < 0.095 else f"{seconds:.1f} s"  # noqa: PLR2004
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _MINUTE:
         return f"{whole} s"

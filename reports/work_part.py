@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -105,15 +105,21 @@ def _finding(row: Row) -> PackageFinding:
 
 
 def settings(home: Home) -> Listed[SettingRow]:
-    """Return the settings in force, those that differ from their default first."""
+    """Return the settings in force, those that differ from their default first and the columns last."""
     given = home.settings
     defaults = dict(_flat(msgspec.to_builtins(Settings(target="", positive=""))))
     found = [
-        SettingRow(name, value, chosen=defaults.get(name) != value)
+        SettingRow(name, value, _group(name, chosen=defaults.get(name) != value))
         for name, value in _flat(msgspec.to_builtins(msgspec.structs.replace(given, gate=given.gating)))
     ]
-    found.sort(key=lambda row: not row.chosen)
+    found.sort(key=lambda row: ("chosen", "default", "columns").index(row.group))
     return Listed(tuple(found[:MOST_SETTINGS]), len(found))
+
+
+def _group(name: str, *, chosen: bool) -> Literal["chosen", "columns", "default"]:
+    if name.startswith("columns."):
+        return "columns"
+    return "chosen" if chosen else "default"
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,0 +1,38 @@
+"""What all tests share: homes, generated data, and the guards."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# One thread per library: on two cores more only wait for each other. Set before numpy is first imported.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_threads() -> Iterator[None]:
+    """A test that leaves a thread behind fails."""
+    before = set(threading.enumerate())
+    yield
+    left = [thread.name for thread in threading.enumerate() if thread not in before and not thread.daemon]
+    assert not left, f"threads left running: {left}"
+
+
+@pytest.fixture(autouse=True)
+def _no_home_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test works on whatever home the environment names."""
+    monkeypatch.delenv("CHURNWATCH_HOME", raising=False)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real public data; its tests are skipped, with a word, where there is none."""
+    folder = os.environ.get("CHURNWATCH_DATA")
+    if not folder:
+        pytest.skip("CHURNWATCH_DATA names no folder of real data")
+    return Path(folder)

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from churnwatch.pipeline.clock import iso
+from churnwatch.pipeline.records import Decision, Metric, Status
+from churnwatch.reports.data import gather
+from churnwatch.reports.facts import Report
+from tests.reports.conftest import COUNTS, NOW, Book, FakeCheck, FakeFinding
+
+
+def report(book: Book, *attention: str) -> Report:
+    return gather(book.home, book.ledger, now=NOW, attention=attention)
+
+
+def test_a_home_without_runs_says_what_to_do(book: Book) -> None:
+    found = report(book)
+    assert found.headline.title == "No model yet."
+    assert "Drop a CSV into sourcedata" in found.headline.standfirst
+    assert found.serving is None
+
+
+def test_the_headline_says_what_serves_since_when_and_how_good_it_is(book: Book) -> None:
+    book.learn(f1=0.5432)
+    found = report(book)
+    assert found.headline.title == "v1 serves since 3 January 2026."
+    assert found.headline.standfirst == "F1 0.54 on 100 holdout rows that it never saw. Nothing needs you."
+
+
+def test_the_headline_counts_what_needs_somebody(book: Book) -> None:
+    book.learn()
+    assert report(book, "The disk is nearly full.").headline.standfirst.endswith("One thing needs you.")
+    assert report(book, "One.", "Two.").headline.standfirst.endswith("Two things need you.")
+
+
+def test_the_same_sentence_is_said_once(book: Book) -> None:
+    book.fail(error="disk full")
+    assert report(book, "Run 1 failed: disk full.").attention.count("Run 1 failed: disk full.") == 1
+
+
+def test_a_model_that_no_holdout_row_judged_is_said_to_be_unknown(book: Book) -> None:
+    run, _ = book.begin()
+    book.learn()
+    del run
+    book.ledger._db.execute("DELETE FROM metrics WHERE split = 'holdout'")
+    assert "Nobody knows yet how good it is" in report(book).headline.standfirst
+
+
+def test_a_home_whose_runs_failed_says_why(book: Book) -> None:
+    book.fail(error="wide.csv: column `left` is missing")
+    found = report(book)
+    assert found.headline.title == "No model serves yet."
+    assert "Run 1: wide.csv: column `left` is missing" in found.headline.standfirst
+    assert found.attention == (
+        "Run 1 failed: wide.csv: column `left` is missing.",
+        "1 file was not taken in: broken.csv",
+    )
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.BROKEN, Status.INTERRUPTED])
+def test_a_run_that_ended_badly_needs_somebody_while_it_is_the_newest(book: Book, status: Status) -> None:
+    book.learn()
+    book.fail(error="out of luck", status=status, path="x.csv")
+    assert report(book).attention[0] == f"Run 2 {status}: out of luck."
+    book.learn(path="x.csv")
+    assert report(book).attention == ()
+
+
+def test_in_use_f1_adds_up_the_batches_of_a_burst(book: Book) -> None:
+    book.learn()
+    book.learn(in_use=COUNTS)  # 18 hits, 10 false alarms, 12 missed
+    book.ledger.add_all(
+        Metric(2, 1, "champion", "prequential", name, value, 50, 1)
+        for name, value in {**dict.fromkeys(COUNTS, 0.0), "true_positives": 11.0, "f1": 1.0}.items()
+    )
+    point = report(book).quality.history.shown[-1]
+    assert point.in_use == pytest.approx(2 * 29 / (2 * 29 + 10 + 12))
+    assert point.in_use_rows == 150
+    assert point.in_use_baseline == pytest.approx(2 * 41 / (150 + 41))
+
+
+def test_the_matrix_is_of_the_serving_model_when_it_was_last_evaluated(book: Book) -> None:
+    book.learn()
+    book.learn(decision=Decision.KEPT)
+    book.ledger.add_all(
+        Metric(2, 1, "champion", "holdout", name, value, 100)
+        for name, value in {"f1": 0.7, **COUNTS, "true_positives": 40.0}.items()
+    )
+    quality = report(book).quality
+    assert quality.matrix is not None
+    assert (quality.matrix.version, quality.matrix.run, quality.matrix.true_positives) == (1, 2, 40)
+    f1 = quality.metrics[0]
+    assert (f1.holdout, f1.train, f1.baseline) == (0.7, pytest.approx(0.7), 0.3)
+
+
+def test_a_rollback_is_told_with_who_and_why(book: Book) -> None:
+    book.learn()
+    book.learn(decision=Decision.PROMOTED)
+    book.ledger.add_pin(1, at=book.tick(), actor="ann", why="v2 calls everybody")
+    book.release(1, kind="rollback", actor="ann", why="v2 calls everybody")
+    found = report(book)
+    assert found.serving is not None
+    assert (found.serving.champion.pinned, found.serving.actor) == (True, "ann")
+    assert found.serving.pinned_why == "v2 calls everybody"
+    assert [row.version for row in found.releases.shown] == [1, 2, 1]
+    assert found.releases.shown[0].until_at is None
+
+
+def test_files_are_listed_newest_first(book: Book) -> None:
+    book.learn(path="a.csv")
+    book.learn(path="b.csv")
+    assert [row.path for row in report(book).inputs.files.shown] == ["b.csv", "a.csv"]
+
+
+def test_quarantined_rows_are_added_up_by_check(book: Book) -> None:
+    book.learn(path="a.csv")
+    book.learn(path="b.csv")
+    (check,) = report(book).inputs.quarantined.shown
+    assert (check.check, check.column, check.rows, check.files, check.path) == ("type", "tenure", 2, 2, "b.csv")
+
+
+def test_only_columns_that_miss_values_are_shown(book: Book) -> None:
+    book.learn(missing=2)
+    book.learn(missing=5)
+    missing = report(book).missing
+    assert [(row.column, row.shares) for row in missing.columns.shown] == [("tenure", (0.02, 0.05))]
+    assert missing.complete == 1
+
+
+def test_attempts_of_one_run_add_up_in_the_timings(book: Book) -> None:
+    book.learn()
+    given = book.home.settings
+    book.ledger.begin_attempt(1, at=book.tick(), pid=2, settings=(given.sha256, given.canonical()))
+    book.ledger._insert("steps", {"run": 1, "attempt": 2, "step": "train", "started_at": book.tick(), "wall_s": 2.0,
+                                  "cpu_s": 1.0, "peak_rss_bytes": 5})  # fmt: skip
+    train = next(row for row in report(book).timings.steps if row.step == "train")
+    assert (train.newest_s, train.median_cpu_s, train.peak_rss_bytes) == (2.5, 1.4, 200_000_000)
+
+
+@pytest.mark.parametrize(
+    ("check", "state"),
+    [
+        (FakeCheck(), "ok"),
+        (FakeCheck(unknown=1), "unknown"),
+        (FakeCheck(vulnerable=None), "unknown"),
+        (FakeCheck(outdated=None), "unknown"),
+        (FakeCheck(error="no network"), "unknown"),
+        (FakeCheck(outdated=3), "outdated"),
+        (FakeCheck(outdated=3, unknown=1), "unknown"),
+        (FakeCheck(vulnerable=1, unknown=1), "vulnerable"),
+    ],
+)
+def test_packages_are_ok_only_when_all_is_known_and_nothing_found(book: Book, check: FakeCheck, state: str) -> None:
+    book.ledger.add_package_check(check)
+    newest = report(book).packages.newest
+    assert newest is not None
+    assert newest.state == state
+
+
+def test_a_failed_package_check_keeps_the_last_complete_one_with_its_date(book: Book) -> None:
+    book.ledger.add_package_check(FakeCheck(checked_at=iso(NOW - timedelta(days=3)), outdated=1,
+                                            findings=(FakeFinding("outdated", "numpy", latest="9"),)))  # fmt: skip
+    book.ledger.add_package_check(FakeCheck(outdated=None, vulnerable=None, unknown=60, error="no network"))
+    packages = report(book).packages
+    assert packages.newest is not None
+    assert packages.last_complete is not None
+    assert packages.newest.error == "no network"
+    assert packages.last_complete.findings.shown[0].package == "numpy"
+
+
+def test_a_vulnerable_package_needs_somebody(book: Book) -> None:
+    book.ledger.add_package_check(FakeCheck(vulnerable=2))
+    assert report(book).attention == ("2 installed packages have a known vulnerability.",)
+
+
+def test_settings_tell_what_was_chosen_from_defaults(book: Book) -> None:
+    groups = {row.name: (row.value, row.group) for row in report(book).settings.shown}
+    assert groups["target"] == ("left", "chosen")
+    assert groups["gate.policy"] == ("proven", "default")
+    assert groups["date"] == ("not set", "default")
+
+
+def test_the_newest_csv_of_predictions_is_named(book: Book) -> None:
+    book.learn()
+    customers = report(book).predictions.customers
+    assert customers is not None
+    assert (customers.csv, customers.link) == ("predictions/run-00001.csv", "predictions/run-00001.csv")
+    assert (customers.rows, customers.positives) == (90, 20)
