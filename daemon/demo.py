@@ -19,40 +19,17 @@ from churnwatch.pipeline.errors import LedgerError, UsageError
 from churnwatch.pipeline.files import write_text
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import FileState
+from churnwatch.pipeline.sample_settings import settings_for
 from churnwatch.pipeline.settings import Home
 
 MONTHS, ROWS, SEED = 8, 1500, 20260101
 _CHANGES_AT = 5  # months from 0: from here on customers behave differently
 _LIMIT_S = 120.0
 _MARK = ".churnwatch-demo"
-_SETTINGS = """\
-# The demo's home: customers of a telephone company, generated. See docs/settings.md for every setting.
-target: Churn
-positive: "Yes"
-id: customerID
-date: month
+_EXTRA = """
 stability_s: 0.5
 call_capacity: 100
 packages: {check: never}   # the demo stays offline; `churnwatch packages` checks when you ask
-columns:
-  customerID: text
-  month: date
-  gender: text
-  SeniorCitizen: integer
-  Partner: text
-  Dependents: text
-  tenure: {type: integer, min: 0}
-  PhoneService: text
-  InternetService: text
-  OnlineSecurity: text
-  TechSupport: text
-  StreamingTV: text
-  Contract: text
-  PaperlessBilling: text
-  PaymentMethod: text
-  MonthlyCharges: number
-  TotalCharges: number
-  Churn: {type: text, allowed: ["Yes", "No"]}
 """
 Tell = Callable[[str], None]
 
@@ -84,7 +61,7 @@ def _make(folder: Path) -> Home:
         shutil.rmtree(folder)  # same figures on every run: each demo begins from nothing
     folder.mkdir(parents=True)
     (folder / _MARK).touch()
-    write_text(folder / settings.FILE_NAME, _SETTINGS)
+    write_text(folder / settings.FILE_NAME, settings_for(sample.Like.TELCO) + _EXTRA)
     home = settings.load(folder)
     home.source.mkdir()
     return home

@@ -5,6 +5,7 @@ infer → load as a run would → profile, counts and rates per column → `Expl
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -151,10 +152,15 @@ def _histogram(values: pd.Series) -> Histogram | None:
     if pd.api.types.is_datetime64_any_dtype(there):
         there = there.astype("datetime64[s]").astype("int64")
     numbers = there.to_numpy(dtype=np.float64)
-    if not np.isfinite(np.ptp(numbers)):
+    if not _can_be_divided(numbers.min(), numbers.max()):
         return None
     counts, edges = np.histogram(numbers, bins=min(_BINS, max(1, there.nunique())))
     return Histogram(tuple(map(float, edges)), tuple(map(int, counts)))
+
+
+def _can_be_divided(low: float, high: float) -> bool:
+    """Tell whether a range has a width that is a number; not so where there are no values."""
+    return bool(high / 4 - low / 4 < sys.float_info.max / 4)
 
 
 def _by_value(values: pd.Series, labels: pd.Series, kind: ColumnType) -> tuple[Bucket, ...]:
@@ -172,7 +178,7 @@ def _by_value(values: pd.Series, labels: pd.Series, kind: ColumnType) -> tuple[B
 
 def _by_tenth(values: pd.Series, labels: pd.Series, numeric: bool) -> tuple[Bucket, ...]:
     """Return the tenths of a column's numbers, lowest first, then the missing ones."""
-    if not numeric or not np.isfinite(values.max() - values.min()):
+    if not numeric or not _can_be_divided(values.min(), values.max()):
         return ()
     tenths = pd.qcut(values, _TENTHS, duplicates="drop")
     buckets = []

@@ -14,11 +14,12 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 _SPARK = 10
 _TELLING = 6
 _LABEL = 28
+_NARROWEST = 72
 
 
 def render_text(exploration: Exploration, width: int = 80) -> str:
-    """Return the first look as text of at most so many columns (60 is the least that it needs)."""
-    width = max(width, 60)
+    """Return the first look as text of at most so many columns; it needs 72."""
+    width = max(width, _NARROWEST)
     parts = (_head, _warnings, _columns, _numbers, _telling, _inferred)
     sections = ["\n".join(lines) for part in parts if (lines := list(part(exploration, width)))]
     return "\n\n".join(sections) + "\n"
@@ -54,7 +55,7 @@ def _inferred(found: Exploration, width: int) -> Iterator[str]:
 
 
 def _columns(found: Exploration, width: int) -> Iterator[str]:
-    wide = min(width - 60, max(6, *(_wide(one_line(look.column)) for look in found.columns)))
+    wide = min(width - 58, max(6, *(_wide(one_line(look.column)) for look in found.columns)))
     yield f"{'COLUMN':{wide}}  {'TYPE':7}  {'MISSING':>7}  {'DISTINCT':>9}  {'SHAPE':{_SPARK}}  {'AUC':>4}"
     for look in found.columns:
         missing = f"{look.profile.missing_share:.1%}" if look.profile.missing else "-"
@@ -141,7 +142,7 @@ def fit(text: str, wide: int) -> str:
     """Return a text cut or filled up to exactly so many columns of a terminal."""
     text = one_line(text, 400)
     if _wide(text) > wide:
-        while _wide(text) > wide - 1:
+        while text and _wide(text) > wide - 1:
             text = text[:-1]
         text += "…"
     return text + " " * (wide - _wide(text))

@@ -150,7 +150,7 @@ def _texts(
     """Return what stands after FROM to read the rows of all files as text, with `_file` and `_line`."""
     tables = [
         pa.Table.from_arrays(
-            [pa.array([number] * len(rows), pa.int64()), rows["_line"], *(rows[column] for column in columns)],
+            [pa.array([number] * len(rows), pa.int64()), rows.column(0), *(rows[column] for column in columns)],
             names=["_file", "_line", *columns],
         )
         for number, rows in small

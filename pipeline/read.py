@@ -167,7 +167,7 @@ def _read_in_parallel(opening: Opening, engine: Engine, table: str) -> TextRows 
     rejected = engine.rows(f"SELECT count(*) FROM {name(f'{table}_errors')}")[0][0]
     if rejected or not _is_faithful(body, engine, table, cells):
         return None
-    named = ", ".join(f"{cell} AS {name(column)}" for cell, column in zip(cells, opening.header, strict=True))
+    named = ", ".join(f"{cell} AS {name(column or ' ')}" for cell, column in zip(cells, opening.header, strict=True))
     engine.table(f"{table}_lines", f"SELECT CAST(rowid + 2 AS BIGINT) AS _line, {named} FROM {name(table)}")
     return TextRows(f"{table}_lines")
 
@@ -267,5 +267,5 @@ def _records(opening: Opening) -> Iterator[tuple[int, list[str] | BadRow]]:
 
 def _joined(record: Sequence[str], delimiter: str) -> str:
     out = io.StringIO()
-    csv.writer(out, delimiter=delimiter, lineterminator="").writerow(record)
-    return out.getvalue()[:_MAX_CELL]
+    csv.writer(out, delimiter=delimiter, lineterminator="\r\n").writerow(record)  # so that line ends are quoted
+    return out.getvalue().removesuffix("\r\n")[:_MAX_CELL]

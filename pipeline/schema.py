@@ -7,6 +7,7 @@ Its canonical text decides the row key, so it is kept in the ledger with a key v
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from churnwatch.pipeline.settings import Column, ColumnType, Settings
 
 # What the data set adds to the user's columns.
 ROW_COLUMNS = ("_h", "_h2", "_batch", "_line", "_holdout")
+_OUR_NAMES = re.compile(r"_(h|h2|batch|line|holdout|file|bad|key|nth|y|raw_[0-9]+)")  # with those of passing tables
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,10 @@ def _check_names(names: Sequence[str]) -> None:
     seen: dict[str, str] = {}
     for column in names:
         folded = column.lower()
-        if folded in ROW_COLUMNS:
+        if not column.strip():
+            raise SettingsError("settings.yaml: columns: a column has no name; give it one in the file's first line, or"
+                                " declare the `columns` without it.")  # fmt: skip
+        if _OUR_NAMES.fullmatch(folded):
             raise SettingsError(f"settings.yaml: columns: `{column}` is a name that churnwatch itself uses; rename it.")
         if folded in seen:
             raise SettingsError(f"settings.yaml: columns: `{column}` and `{seen[folded]}` differ in case only.")

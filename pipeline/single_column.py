@@ -44,7 +44,8 @@ def _auc(values: pd.Series, y: Labels) -> float:
 def _either_way(values: pd.Series | npt.NDArray[np.bool_], y: Labels) -> float:
     if not 0 < y.sum() < len(y):
         return 0.5
-    auc = float(roc_auc_score(y, np.asarray(values).astype(np.float64)))
+    # Ranks say the same as the numbers, and cannot overflow.
+    auc = float(roc_auc_score(y, pd.Series(np.asarray(values)).rank()))
     return max(auc, 1 - auc)
 
 

@@ -28,6 +28,8 @@ class Section:
     template: str
 
 
+_FILTERS = ("count", "day", "duration", "many", "moment", "score", "share", "short", "signed", "size")
+
 # The page in its order. A new section is a template and a line here.
 SECTIONS = (
     Section("model", "The model", "model.html.j2"),
@@ -88,11 +90,9 @@ def _environment(now: datetime) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        age=lambda when: words.age(when, now), count=words.count, day=words.day, duration=words.duration,
-        many=words.many, moment=words.moment, score=words.score, share=words.share, short=words.short, signed=words.signed, size=words.size,
-        drawn=lambda svg: Markup(svg),  # noqa: S704 - made by `svg`, where every text is escaped
-    )  # fmt: skip
+    environment.filters.update({name: getattr(words, name) for name in _FILTERS})
+    environment.filters["age"] = lambda when: words.age(when, now)
+    environment.filters["drawn"] = Markup  # of what `svg` made, where every text is escaped
     return environment
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from typing import Any
 
 from churnwatch.reports import words
 from churnwatch.reports.facts import F1Point, Matrix, Missing, MissingRow, Timings
 from churnwatch.reports.svg import (
     BLUE,
     GREY,
-    INK,
     MUTED,
     ORANGE,
     PAPER,
@@ -23,10 +21,13 @@ from churnwatch.reports.svg import (
     Canvas,
     canvas,
 )
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 WIDE, NARROW = 720, 350  # pixels: the reading column, and a phone's
 FEWEST_RUNS = 2  # below it a chart over runs shows nothing that a sentence does not
 MOST_SPARKLINES = 12
+MOST_WIDE, MOST_NARROW = 60, 30  # runs in the chart of F1
 _STEP_COLOURS = ((BLUE, "blue"), (TEAL, "teal"), (ORANGE, "orange"))  # by how much time they take
 
 
@@ -69,24 +70,27 @@ def _f1_words(point: F1Point) -> str:
 
 
 def _draw_f1(surface: Canvas, points: Sequence[F1Point], *, wide: bool) -> None:
-    points = points[-60:] if wide else points[-30:]
+    points = points[-MOST_WIDE:] if wide else points[-MOST_NARROW:]
     axes = surface.axes(left=34, right=98 if wide else 84, top=34, bottom=30)
-    places = range(len(points))
-    in_use = [(x, p.in_use) for x, p in zip(places, points, strict=True) if p.in_use is not None]
-    holdout = [(x, p.holdout, p.promotes) for x, p in zip(places, points, strict=True) if p.holdout is not None]
-    baseline = [(x, p.baseline) for x, p in zip(places, points, strict=True) if p.baseline is not None]
-    _frame(axes, [each[1] for each in (*in_use, *holdout, *baseline)], len(points))
+    baseline = [(x, point.baseline) for x, point in enumerate(points) if point.baseline is not None]
+    in_use = [(x, point.in_use) for x, point in enumerate(points) if point.in_use is not None]
+    holdout = [(x, point.holdout) for x, point in enumerate(points) if point.holdout is not None]
+    _frame(axes, [value for _, value in (*baseline, *in_use, *holdout)], len(points))
     _number_runs(surface, axes, [point.run for point in points], wide=wide)
     _mark_releases(surface, axes, points)
     crowded = len(points) > (40 if wide else 20)
     axes.plot(*_columns(baseline), color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
-    axes.plot(*_columns(in_use), color=BLUE, linewidth=2.2, marker=None if crowded else "o", markersize=4.5,
-              markeredgewidth=0, solid_capstyle="round")  # fmt: skip
-    size = 4.0 if crowded else 6.5
-    for chosen, fill in ((False, PAPER), (True, ORANGE)):
-        some = [(x, y) for x, y, promotes in holdout if promotes is chosen]
-        axes.plot(*_columns(some), color=ORANGE, linestyle="none", marker="o", markersize=size, markeredgewidth=1.6,
-                  markerfacecolor=fill, markeredgecolor=ORANGE)  # fmt: skip
+    dots: dict[str, Any] = {"marker": None if crowded else "o", "markersize": 4.5, "markeredgewidth": 0}
+    axes.plot(*_columns(in_use), color=BLUE, linewidth=2.2, solid_capstyle="round", **dots)
+    for promotes, fill in ((False, PAPER), (True, ORANGE)):
+        some = [(x, value) for x, value in holdout if points[x].promotes is promotes]
+        rings: dict[str, Any] = {
+            "marker": "o",
+            "markersize": 4.0 if crowded else 6.5,
+            "markeredgewidth": 1.6,
+            "markerfacecolor": fill,
+        }
+        axes.plot(*_columns(some), color=ORANGE, linestyle="none", **rings)
     ends = [(baseline, "baseline", MUTED), (in_use, "new batches", BLUE), (holdout, "holdout", ORANGE)]
     _label_ends(surface, axes, [(some[-1][1], name, colour) for some, name, colour in ends if some], len(points))
 
@@ -164,7 +168,7 @@ def matrix_chart(matrix: Matrix | None) -> Chart | None:
         axes = surface.axes(left=54, right=0, top=26, bottom=0)
         axes.set(xlim=(0, 2), ylim=(0, 2), xticks=[], yticks=[])
         for x, y, count, name, colour in cells:
-            _cell(surface, axes, (x, y), count, name, colour, count / matrix.rows)
+            _cell(surface, axes, (x, y), count=count, name=name, colour=colour, part=count / matrix.rows)
         for at, name in ((0.5, "model says: leaves"), (1.5, "model says: stays")):
             surface.write(axes, at, 2.12, name, ha="center", color=MUTED)
         for at, name in ((1.5, "left"), (0.5, "stayed")):
@@ -173,7 +177,7 @@ def matrix_chart(matrix: Matrix | None) -> Chart | None:
     return Chart((drawn.svg,))
 
 
-def _cell(surface: Canvas, axes: Axes, at: tuple[int, int], count: int, name: str, colour: str, part: float) -> None:
+def _cell(surface: Canvas, axes: Axes, at: tuple[int, int], *, count: int, name: str, colour: str, part: float) -> None:
     """Draw one cell, the stronger the more rows it has, but never so strong that its text cannot be read."""
     x, y = at
     xs, ys = (x + 0.01, x + 0.99), (y + 0.015, y + 0.985)
@@ -259,8 +263,10 @@ def _draw_missing(surface: Canvas, missing: Missing, rows: Sequence[MissingRow],
 
 
 def _hills(axes: Axes, row: MissingRow, base: float, scale: float) -> None:
+    """Draw one column; where a run did not have it there is a gap, and dots keep what stands between gaps visible."""
     places = list(range(len(row.shares)))
-    tops = [base + scale * (share or 0.0) for share in row.shares]
+    tops = [math.nan if share is None else base + scale * share for share in row.shares]
+    dots = "o" if None in row.shares else None
     axes.plot([0, places[-1]], [base, base], color=RULE, linewidth=0.8, clip_on=False)
     axes.fill_between(places, base, tops, color=BLUE, alpha=0.22, linewidth=0)
-    axes.plot(places, tops, color=BLUE, linewidth=1.5, clip_on=False)
+    axes.plot(places, tops, color=BLUE, linewidth=1.5, clip_on=False, marker=dots, markersize=2.5, markeredgewidth=0)

@@ -87,7 +87,7 @@ def _without_model(runs: Sequence[RunRow], source_folder: str) -> tuple[str, str
     newest = runs[0]
     if newest.status is Status.RUNNING:
         return "No model serves yet.", f"Run {newest.run} is under way."
-    return "No model serves yet.", f"Run {newest.run}: {words.plain(newest.sentence) or newest.status.value}"
+    return "No model serves yet.", f"Run {newest.run}: {(newest.sentence or newest.status.value).rstrip('.')}."
 
 
 def _last_verdict(reader: Reader, runs: Sequence[RunRow]) -> Verdict | None:

@@ -68,9 +68,9 @@ def quality(reader: Reader, champion: Champion | None) -> Quality:
         return Quality((), None, history)
     version = champion.model.version
     judged = _newest_run(f1_rows, version, "holdout")
-    holdout = _values(reader, judged, version, "holdout")
-    train = _values(reader, _newest_run(f1_rows, version, "train"), version, "train")
-    baseline = {"f1": row["f1"] for row in f1_rows if row["subject"] == "baseline" and row["run"] == judged}
+    holdout = _values(reader, judged, "holdout", version)
+    train = _values(reader, _newest_run(f1_rows, version, "train"), "train", version)
+    baseline = _values(reader, judged, "holdout", None)  # the only metrics on the holdout that belong to no version
     return Quality(tuple(_metric_rows(holdout, train, baseline)), _matrix(holdout, version, judged), history)
 
 
@@ -78,11 +78,9 @@ def _newest_run(f1_rows: Sequence[Row], version: int, split: str) -> int | None:
     return max((row["run"] for row in f1_rows if row["version"] == version and row["split"] == split), default=None)
 
 
-def _values(reader: Reader, run: int | None, version: int, split: str) -> Values:
-    if run is None:
-        return {}
-    rows = reader.metrics(run=run, version=version, split=split)
-    return {row["name"]: row["value"] for row in rows if row["value"] is not None}
+def _values(reader: Reader, run: int | None, split: str, version: int | None) -> Values:
+    rows = reader.metrics(run=run, split=split) if run is not None else []
+    return {row["name"]: row["value"] for row in rows if row["version"] == version and row["value"] is not None}
 
 
 def _metric_rows(holdout: Values, train: Values, baseline: Values) -> Iterator[MetricRow]:

@@ -14,13 +14,13 @@ import xml.etree.ElementTree as ET  # only what matplotlib just wrote is parsed 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
+from churnwatch.reports.words import plain
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-
-from churnwatch.reports.words import plain
 
 _POINTS = 72  # to the inch: a figure of so many inches has as many units as pixels here
 TEXT = 11.0  # pixels
@@ -31,7 +31,7 @@ BLUE, ORANGE, TEAL, GREY = "#050505", "#060606", "#070707", "#080808"
 _ROLES = {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper", BLUE: "blue", ORANGE: "orange", TEAL: "teal",
           GREY: "grey"}  # fmt: skip
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "churnwatch",
     "text.parse_math": False,
@@ -80,8 +80,8 @@ class Canvas:
 
     def write(self, axes: Axes, x: float, y: float, text: str, **style: object) -> Text:
         """Write a text at a place in data coordinates."""
-        wanted: dict[str, object] = {"color": INK, "fontsize": TEXT, "va": "center", "clip_on": False, **style}
-        return axes.text(x, y, self.token(text), **wanted)  # type: ignore[arg-type]
+        wanted: dict[str, Any] = {"color": INK, "fontsize": TEXT, "va": "center", "clip_on": False, **style}
+        return axes.text(x, y, self.token(text), **wanted)
 
     def finish(self, identity: str, title: str, described: str, classes: str) -> Drawing:
         """Return the picture as inline SVG.
@@ -109,7 +109,9 @@ class Canvas:
 @contextmanager
 def canvas(width: int, height: int) -> Iterator[Canvas]:
     """Draw with our settings, whatever the user's own matplotlib settings are."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
         yield Canvas(width, height)
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from churnwatch.pipeline.clock import from_iso
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 LONGEST = 400  # characters of one text; the ledger has all of it
 
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",

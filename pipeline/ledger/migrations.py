@@ -261,7 +261,7 @@ _VIEWS = (
         LEFT JOIN attempt_ends n ON n.run = a.run AND n.attempt = a.attempt
         LEFT JOIN decisions d ON d.run = r.run""",
     """CREATE VIEW which_model_served AS
-        SELECT i.version, m.estimator, r.at AS from_at, lead(r.at) OVER (ORDER BY r.release) AS until_at,
+        SELECT r.release, i.version, m.estimator, r.at AS from_at, lead(r.at) OVER (ORDER BY r.release) AS until_at,
                i.kind, i.actor, i.why, i.run
         FROM releases r JOIN intents i USING (intent) JOIN models m ON m.version = i.version""",
     """CREATE VIEW f1_over_time AS

@@ -47,7 +47,10 @@ class Reader:
         """
         if not path.exists():
             raise LedgerError(f"{path.name}: no ledger yet; it is made by the first run (churnwatch run --once).")
-        connection = sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True, timeout=30)
+        try:
+            connection = sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True, timeout=30)
+        except sqlite3.OperationalError as error:
+            raise LedgerError(f"{path}: cannot be read as a ledger ({error}). See `churnwatch doctor`.") from None
         try:
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("SELECT count(*) FROM runs")
@@ -334,12 +337,13 @@ class Reader:
 
     def releases(self) -> list[Row]:
         """Return what served when, by whose doing, oldest first."""
-        return self.rows("SELECT * FROM which_model_served ORDER BY from_at")
+        return self.rows("SELECT * FROM which_model_served ORDER BY release")
 
     def open_intent(self) -> Row | None:
-        """Return a promotion that was begun and not recorded as done."""
+        """Return a promotion that was begun and not recorded as done; a later one has overtaken it for good."""
         return self._one(
-            "SELECT * FROM intents WHERE intent NOT IN (SELECT intent FROM releases) ORDER BY intent DESC LIMIT 1"
+            "SELECT * FROM intents WHERE intent = (SELECT max(intent) FROM intents)"
+            " AND intent NOT IN (SELECT intent FROM releases)"
         )
 
     def intent_of_run(self, run: int) -> Row | None:

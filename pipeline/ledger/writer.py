@@ -84,7 +84,10 @@ class Ledger(Reader):
             LedgerError: the file is damaged, is no ledger, or was written by a newer version.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        try:
+            connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+        except sqlite3.OperationalError as error:
+            raise LedgerError(f"{path}: {error}. Check its rights, and that no folder lies there.") from error
         try:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()

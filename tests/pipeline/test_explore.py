@@ -170,7 +170,7 @@ def test_extreme_numbers_are_shown(values: list[str], tmp_path: Path) -> None:
 # --- text
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [72, 80, 120])
 def test_the_text_keeps_to_the_width(looked_at: Exploration, width: int) -> None:
     text = render_text(looked_at, width)
     assert max(map(len, text.splitlines())) <= width

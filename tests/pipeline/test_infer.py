@@ -441,7 +441,7 @@ HOSTILE = [
     'a "quote"', "it's", "a: b", "# no comment", "- dash", "{brace}", "[list]", "true", "No", "null", "~", "1", "1.5",
     "2026-01-01", "<<", "=", "&anchor", "*alias", "!tag", "%percent", "@at", "`tick`", "two\nlines", "tab\there",
     "größe", "名前", "😀", "back\\slash", "semi;colon", "{{ jinja }}", "{% if %}", "ends with colon:", "?", "|", ">",
-    "\u2028separator", "next\x85line", "del\x7f", "bell\x07", "Norway: no",
+    "sep\u2028arator", "next\x85line", "del\x7f", "bell\x07", "Norway: no",
 ]  # fmt: skip
 
 

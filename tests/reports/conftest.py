@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from churnwatch.pipeline import settings
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.ledger.reader import Reader
@@ -111,9 +110,16 @@ class Book:
         self.champion = version
 
     def _metrics(
-        self, run: int, version: int, subject: str, split: str, f1: float, batch: int | None = None,
+        self,
+        run: int,
+        version: int,
+        subject: str,
+        split: str,
+        f1: float,
+        *,
+        batch: int | None = None,
         cells: dict[str, float] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         values = {"f1": f1, "precision": f1, "recall": f1, **(cells or COUNTS)}
         self.ledger.add_all(
             Metric(run, version, subject, split, name, value, 100, batch) for name, value in values.items()

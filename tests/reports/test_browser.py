@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from churnwatch.pipeline.settings import Home
+
 from tests.reports.conftest import opened, read
 from tests.reports.test_build import many_runs, rich
 
@@ -20,14 +22,24 @@ Show = Callable[..., Any]
 pytestmark = pytest.mark.browser
 
 
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}; in CI the report has to be seen in a browser")
+    pytest.skip(what)
+
+
+def _imported(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        _missing(f"{name} is missing: pip install .[test]")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if not CHROMIUM.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"{CHROMIUM} is missing; in CI the report has to be seen in a browser")
-        pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install .[test]")
-    with playwright.sync_playwright() as started:
+        _missing(f"{CHROMIUM} is missing: apt-get install chromium")
+    with _imported("playwright.sync_api").sync_playwright() as started:
         chromium = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         yield chromium
         chromium.close()
@@ -131,7 +143,7 @@ def test_the_keyboard_reaches_the_content_first_and_its_focus_shows(show: Show) 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("fill", [empty, rich])
 def test_nothing_keeps_anybody_out(show: Show, fill: Callable[[Any], object], scheme: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
+    axe = _imported("axe_playwright_python.sync_playwright")
     seen = show(fill, scheme=scheme, width=390)
     seen.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     results = axe.Axe().run(seen)

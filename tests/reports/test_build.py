@@ -5,6 +5,7 @@ import hashlib
 import re
 import time
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Decision
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports.build import SECTIONS, build
+
 from tests.reports.conftest import BEGIN, COUNTS, NOW, STEPS, Book, FakeCheck, FakeFinding, opened, page, read
 
 HOSTILE = ("<script>alert(1)</script>.csv", "\"'><img src=x onerror=alert(1)>.csv", "two\nlines{{ 7*7 }}\u202e.csv")
@@ -100,7 +102,7 @@ def test_headings_are_in_order_and_ids_unique(book: Book, *, filled: bool) -> No
     found = _Page(page(rich(book) if filled else book))
     assert found.headings[0] == 1
     assert found.headings.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(found.headings, found.headings[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(found.headings))
     assert len(found.ids) == len(set(found.ids))
     assert {section.id for section in SECTIONS} <= set(found.ids)
 

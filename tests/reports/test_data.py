@@ -7,6 +7,7 @@ from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.records import Decision, Metric, Status
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
+
 from tests.reports.conftest import COUNTS, NOW, Book, FakeCheck, FakeFinding
 
 

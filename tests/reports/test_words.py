@@ -31,7 +31,7 @@ def test_age_is_told_in_the_largest_unit_that_fits(gone: timedelta, said: str) -
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0.004, "4 ms"), (0.9994, "999 ms"), (0.9996, "1.0 s"), (9.96, "10 s"), (75, "1 min 15 s"), (7500, "2 h 5 min"),
-     (None, "–")],
+     (None, words.NOTHING)],
 )  # fmt: skip
 def test_durations_keep_what_matters(seconds: float | None, said: str) -> None:
     assert words.duration(seconds) == said
