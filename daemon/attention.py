@@ -10,6 +10,7 @@ from churnwatch.pipeline import files, scan
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.records import Decision
 from churnwatch.pipeline.settings import Home
 
 DAEMON_LOCK = "daemon.lock"
@@ -50,6 +51,10 @@ def _last_run(ledger: Reader) -> Iterator[str]:
     run = newest[0]
     if run["status"] in ("failed", "broken", "interrupted"):
         yield f"run {run['run']} {run['status']}: {run['error']}"
+    if run["decision"] == Decision.STAGED:
+        yield f"a better model waits: {run['sentence']}"
+    if run["decision"] == Decision.UNDECIDABLE:
+        yield f"run {run['run']} could not be decided: {run['sentence']}"
     for warning in (run["warning"], run["decision_warning"]):
         if warning:
             yield f"run {run['run']}: {warning}"

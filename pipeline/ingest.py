@@ -102,11 +102,12 @@ def _natural(path: str) -> list[tuple[int, str]]:
 def _key_rows(schema: Schema, engine: Engine, *, promise_holdout: bool) -> None:
     columns = ", ".join(name(column) for column in schema.names)
     promised = cells.holdout(schema) if promise_holdout else "false"
+    first, second = cells.md5_halves("_md5")
     engine.table(
         "keyed",
-        f"SELECT {columns}, {cells.md5_half('_key', 'lower')} AS _h, {cells.md5_half('_key', 'upper')} AS _h2,"
-        f" _batch, _line, {promised} AS _holdout FROM"
-        f" (SELECT t.*, n._batch, {cells.key_text(schema)} AS _key FROM typed t JOIN numbered n ON n._file = t._file)",
+        f"SELECT {columns}, {first} AS _h, {second} AS _h2, _batch, _line, {promised} AS _holdout FROM"
+        f" (SELECT t.*, n._batch, md5({cells.key_text(schema)}) AS _md5"
+        " FROM typed t JOIN numbered n ON n._file = t._file)",
     )
 
 

@@ -18,15 +18,28 @@ from churnwatch.pipeline.settings import Home
 
 
 def release(
-    home: Home, ledger: Ledger, model: Model, *, run: int | None, kind: str, actor: str, why: str | None = None
+    home: Home,
+    ledger: Ledger,
+    model: Model,
+    *,
+    run: int | None,
+    kind: str,
+    actor: str,
+    why: str | None = None,
+    pin: bool = False,
 ) -> None:
-    """Make a version the release and record it.
+    """Make a version the release and record it; with `pin`, no run promotes another one from then on.
 
     Raises:
-        ReleaseError: the version's files are not what the ledger says.
+        ReleaseError: the version's files are not what the ledger says; then nothing is changed.
     """
     with _lock(home):
-        intent = ledger.add_intent(model.version, at=iso(utc_now()), run=run, kind=kind, actor=actor, why=why)
+        registry.verify(home.models, model)
+        at = iso(utc_now())
+        with ledger.transaction():
+            if pin:
+                ledger.add_pin(model.version, at=at, actor=actor, why=why)
+            intent = ledger.add_intent(model.version, at=at, run=run, kind=kind, actor=actor, why=why)
         registry.switch(home.deployment, home.models, model)
         ledger.add_release(intent, at=iso(utc_now()))
 
@@ -70,9 +83,7 @@ def rollback(home: Home, ledger: Ledger, version: int | None, *, actor: str, why
     champion = ledger.champion()
     if champion is not None and champion.model.version == target:
         raise ReleaseError(f"{model.name} serves already; nothing to roll back to.")
-    with ledger.transaction():
-        ledger.add_pin(target, at=iso(utc_now()), actor=actor, why=why)
-    release(home, ledger, model, run=None, kind="rollback", actor=actor, why=why)
+    release(home, ledger, model, run=None, kind="rollback", actor=actor, why=why, pin=True)
     return model
 
 

@@ -21,7 +21,7 @@ from churnwatch.pipeline.engine import UNREADABLE, Engine, literal, name
 
 _DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
-_LARGE_BYTES = 4 << 20  # above it DuckDB's parallel reader is worth its start-up
+_LARGE_BYTES = 1 << 20  # above it DuckDB's parallel reader is worth its start-up
 _MAX_CELL = 1 << 20
 _MAX_COLUMNS = 10_000
 

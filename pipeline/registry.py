@@ -95,14 +95,26 @@ def load(models: Path, model: Model) -> FixedThresholdClassifier:
     return joblib.load(io.BytesIO(content))
 
 
+def verify(models: Path, model: Model) -> None:
+    """Hold a version's folder against the ledger.
+
+    Raises:
+        ReleaseError: it is not what the ledger says.
+    """
+    folder = models / model.folder
+    if not _is_whole(folder, model):
+        raise ReleaseError(f"{folder}: not the files that the ledger knows as {model.name}; the release stays as it"
+                           " is. Put the folder back from a backup.")  # fmt: skip
+
+
 def switch(deployment: Path, models: Path, model: Model) -> None:
     """Make a version the release, all its files at once. Doing it again changes nothing.
 
     Raises:
         ReleaseError: the version's folder is not what the ledger says.
     """
+    verify(models, model)
     source = models / model.folder
-    _verify(source, model)
     release = deployment / model.name
     if not _is_whole(release, model):
         with files.folder_written_beside(release) as beside:
@@ -114,7 +126,8 @@ def switch(deployment: Path, models: Path, model: Model) -> None:
         link = deployment / name
         if not link.is_symlink():
             files.point(link, f"{CURRENT}/{name}")
-    _forget(deployment, keep={model.name, former.name if former else model.name})
+    if former is None or former.name != model.name:  # done again, it no longer knows which one was the former
+        _forget(deployment, keep={model.name, former.name if former else model.name})
 
 
 def released_folder(deployment: Path) -> Path | None:
@@ -146,12 +159,6 @@ def _is_whole(folder: Path, model: Model) -> bool:
         )
     except OSError:
         return False
-
-
-def _verify(folder: Path, model: Model) -> None:
-    if not _is_whole(folder, model):
-        raise ReleaseError(f"{folder}: not the files that the ledger knows as {model.name}; the release stays as it"
-                           " is. Put the folder back from a backup.")  # fmt: skip
 
 
 def _forget(deployment: Path, keep: set[str]) -> None:

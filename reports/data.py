@@ -10,7 +10,6 @@ from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Champion, Status, Verdict
 from churnwatch.pipeline.settings import Home
-from churnwatch.reports import attention as needs
 from churnwatch.reports import inputs_part, models_part, words, work_part
 from churnwatch.reports.facts import Headline, Report, RunRow
 
@@ -31,7 +30,7 @@ def gather(
         home: whose report it is.
         reader: of its ledger.
         now: when the report is made.
-        attention: sentences of the daemon on what needs somebody; what the ledger says of that is added.
+        attention: sentences of the daemon on what needs somebody.
         output: where the report will lie, so that it can link to the predictions.
     """
     runs = work_part.runs(reader)
@@ -39,7 +38,7 @@ def gather(
     serving = models_part.serving(reader)
     champion = serving.champion if serving else None
     quality = models_part.quality(reader, champion)
-    urgent = tuple(dict.fromkeys((*attention, *needs.sentences(reader))))
+    urgent = tuple(attention)
     return Report(
         home=home.path.name,
         target=home.settings.target,

@@ -241,6 +241,7 @@ _TABLES = (
     "CREATE INDEX batches_by_run ON batches (run)",
     "CREATE INDEX metrics_by_run ON metrics (run, subject, split)",
     "CREATE INDEX metrics_by_name ON metrics (name, split, subject)",
+    "CREATE INDEX metrics_by_version ON metrics (version, split, name)",
     "CREATE INDEX predictions_by_run ON predictions (run)",
 )
 

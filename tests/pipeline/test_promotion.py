@@ -204,9 +204,7 @@ def test_a_rollback_goes_to_the_version_named(home: Home, ledger: Ledger, add: A
     assert _serving(home, ledger) == ("v1", "v1", [])
 
 
-def test_the_clock_does_not_decide_which_version_served_before(
-    home: Home, ledger: Ledger, add: AddVersion
-) -> None:
+def test_the_clock_does_not_decide_which_version_served_before(home: Home, ledger: Ledger, add: AddVersion) -> None:
     for version in (1, 2, 3):
         add(version)
         intent = ledger.add_intent(version, at=AT, run=None, kind="manual", actor="me")
@@ -225,9 +223,7 @@ def test_there_is_nothing_to_go_back_to_before_a_second_version(home: Home, ledg
     assert ledger.pin() is None
 
 
-def test_a_rollback_to_a_version_that_is_not_whole_changes_nothing(
-    home: Home, ledger: Ledger, add: AddVersion
-) -> None:
+def test_a_rollback_to_a_version_that_is_not_whole_changes_nothing(home: Home, ledger: Ledger, add: AddVersion) -> None:
     for version in (1, 2):
         _release(home, ledger, add(version))
     (home.models / "v1" / "trainedmodel.pkl").unlink()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from churnwatch.pipeline.clock import iso
-from churnwatch.pipeline.records import Decision, Metric, Status
+from churnwatch.pipeline.records import Decision, Metric
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
 
@@ -35,9 +35,9 @@ def test_the_headline_counts_what_needs_somebody(book: Book) -> None:
     assert report(book, "One.", "Two.").headline.standfirst.endswith("Two things need you.")
 
 
-def test_the_same_sentence_is_said_once(book: Book) -> None:
+def test_the_daemons_sentences_are_said_as_they_are(book: Book) -> None:
     book.fail(error="disk full")
-    assert report(book, "Run 1 failed: disk full.").attention.count("Run 1 failed: disk full.") == 1
+    assert report(book, "run 1 failed: disk full").attention == ("run 1 failed: disk full",)
 
 
 def test_a_model_that_no_holdout_row_judged_is_said_to_be_unknown(book: Book) -> None:
@@ -53,19 +53,6 @@ def test_a_home_whose_runs_failed_says_why(book: Book) -> None:
     found = report(book)
     assert found.headline.title == "No model serves yet."
     assert "Run 1: wide.csv: column `left` is missing" in found.headline.standfirst
-    assert found.attention == (
-        "Run 1 failed: wide.csv: column `left` is missing.",
-        "1 file was not taken in: broken.csv",
-    )
-
-
-@pytest.mark.parametrize("status", [Status.FAILED, Status.BROKEN, Status.INTERRUPTED])
-def test_a_run_that_ended_badly_needs_somebody_while_it_is_the_newest(book: Book, status: Status) -> None:
-    book.learn()
-    book.fail(error="out of luck", status=status, path="x.csv")
-    assert report(book).attention[0] == f"Run 2 {status}: out of luck."
-    book.learn(path="x.csv")
-    assert report(book).attention == ()
 
 
 def test_in_use_f1_adds_up_the_batches_of_a_burst(book: Book) -> None:
@@ -168,11 +155,6 @@ def test_a_failed_package_check_keeps_the_last_complete_one_with_its_date(book: 
     assert packages.last_complete is not None
     assert packages.newest.error == "no network"
     assert packages.last_complete.findings.shown[0].package == "numpy"
-
-
-def test_a_vulnerable_package_needs_somebody(book: Book) -> None:
-    book.ledger.add_package_check(FakeCheck(vulnerable=2))
-    assert report(book).attention == ("2 installed packages have a known vulnerability.",)
 
 
 def test_settings_tell_what_was_chosen_from_defaults(book: Book) -> None:
