@@ -1,6 +1,6 @@
 """The whole loop on real public data: init --from, a daemon, files dropped by cp, one table.
 
-    CHURNWATCH_DATA=FOLDER python benchmarks/real_data.py [--keep DIR] [NAME …]
+CHURNWATCH_DATA=FOLDER python benchmarks/real_data.py [--keep DIR] [NAME …]
 """
 
 from __future__ import annotations
@@ -57,7 +57,11 @@ def summary(name: str, home: Path, drops: int, seconds: float) -> list[Any]:
     champion, rows = state["champion"], state["rows"]
     judged = next(run for run in history if champion["version"] in (run["candidate"], run["champion"]))
     shown = json.loads(harness.churnwatch("--home", home, "show", str(judged["run"]), "--json"))
-    metrics = {m["name"]: m["value"] for m in shown["metrics"] if m["version"] == champion["version"] and m["split"] == "holdout"}
+    metrics = {
+        m["name"]: m["value"]
+        for m in shown["metrics"]
+        if m["version"] == champion["version"] and m["split"] == "holdout"
+    }
     decisions = [run["decision"] for run in history]
     counted = ", ".join(f"{decisions.count(d)} {d}" for d in dict.fromkeys(reversed(decisions)) if d)
     auc = f"{metrics['roc_auc']:.3f}" if "roc_auc" in metrics else "-"

@@ -61,11 +61,13 @@ def idle(scratch: Path, _: int) -> Iterator[list[Any]]:
 def release(scratch: Path, _: int) -> Iterator[list[Any]]:
     """From a 1,000-row CSV closed to the release switched, with a planted improvement, `refit`, 1 s stability.
 
-    The first model learns from rows whose labels are nearly noise; the drop brings rows that tell the truth.
+    The first file's labels are shuffled, so nothing can be learned from it; the drop brings rows that tell the truth.
     """
     took = []
     for number in range(RUNS):
-        home = _home(scratch / f"release-{number}", "stability_s: 1.0\ntraining: {mode: refit, estimators: [logistic]}\n")
+        home = _home(
+            scratch / f"release-{number}", "stability_s: 1.0\ntraining: {mode: refit, estimators: [logistic]}\n"
+        )
         poor, good = _planted(scratch / f"data-{number}", seed=number)
         with harness.daemon(home):
             shutil.copy(poor, home / "sourcedata")
@@ -75,10 +77,8 @@ def release(scratch: Path, _: int) -> Iterator[list[Any]]:
             closed = time.time()
             harness.wait_for(home, {good.name})
         with Reader.open(home / "churnwatch.db") as ledger:
-            served = ledger.releases()
-        if len(served) == 2:
-            took.append(_epoch(served[-1]["from_at"]) - closed)
-    yield [f"1,000-row CSV closed → release switched, median of {len(took)} promotions in {RUNS}", "≤ 5 s",
+            took += [_epoch(row["from_at"]) - closed for row in ledger.releases() if row["run"] == 2]
+    yield [f"1,000-row CSV closed → release switched, median of {len(took)} in {RUNS} tries", "≤ 5 s",
            f"{statistics.median(took):.2f} s (worst {max(took):.2f} s)"]  # fmt: skip
 
 
@@ -111,7 +111,11 @@ def ingest_at_scale(scratch: Path, history: int) -> Iterator[list[Any]]:
     label = f"50,000-row drop at {history:,} rows"
     yield [f"{label}: ingest", "≤ 0.2 s", f"{later:.3f} s"]
     yield [f"{label}: against the first drop ({first:.3f} s)", "≤ 2×", f"{later / first:.2f}×"]
-    yield [f"{label}: pandas reads and de-duplicates all again ({pandas_s:.1f} s)", "≥ 5× slower", f"{pandas_s / later:.0f}×"]
+    yield [
+        f"{label}: pandas reads and de-duplicates all again ({pandas_s:.1f} s)",
+        "≥ 5× slower",
+        f"{pandas_s / later:.0f}×",
+    ]
     yield [f"{label}: our memory ({memory:.0f} MB, making the history included) to pandas' ({pandas_mb:.0f} MB)", "≤ 1/4",
            f"{memory / pandas_mb:.2f}"]  # fmt: skip
 
@@ -135,7 +139,9 @@ def _best(measure: Callable[[], float]) -> float:
     return statistics.median(measure() for _ in range(5))
 
 
-def _history(folder: Path, rows: int, shape: schema.Schema, given: settings.Settings, engine: Any, scratch: Path) -> list[Path]:
+def _history(
+    folder: Path, rows: int, shape: schema.Schema, given: settings.Settings, engine: Any, scratch: Path
+) -> list[Path]:
     """Write a history in drops of a million rows, through the same ingest."""
     parts = []
     for start in range(0, rows, 1_000_000):
@@ -170,7 +176,9 @@ def _pandas(everything: Path, drop: Path) -> tuple[float, float]:
         "all_ = pd.concat([pd.read_csv(p) for p in sys.argv[1:]]).drop_duplicates()\n"
         "print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
     )
-    done = subprocess.run([*harness.CHURNWATCH[:1], "-c", code, str(everything), str(drop)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*harness.CHURNWATCH[:1], "-c", code, str(everything), str(drop)], capture_output=True, text=True, check=True
+    )
     seconds, megabytes = done.stdout.split()
     return float(seconds), float(megabytes)
 

@@ -46,7 +46,9 @@ def demo(folder: Path, tell: Tell) -> None:
     """
     home = _make(folder)
     tell(f"A home of its own: {home.path}")
-    tell(f"Its source folder is watched by a real daemon; {MONTHS} months of generated customers are dropped into it.\n")
+    tell(
+        f"Its source folder is watched by a real daemon; {MONTHS} months of generated customers are dropped into it.\n"
+    )
     with tempfile.TemporaryDirectory() as name, _daemon(home):
         months = _months(Path(name))
         for number, path in enumerate(months):
@@ -134,7 +136,9 @@ def _end(home: Home, tell: Tell) -> None:
     tell(f"\nThe report:         {home.report}")
     for row in (next(r for r in reversed(predictions) if r["file"] is None), predictions[-1]):
         whose = "your customers" if row["file"] is None else row["source"]
-        tell(f"The predictions:    {home.predictions / row['path'].replace('.parquet', '.csv')}  ({row['rows']:,} rows: {whose})")
+        tell(
+            f"The predictions:    {home.predictions / row['path'].replace('.parquet', '.csv')}  ({row['rows']:,} rows: {whose})"
+        )
     tell(f"""
 What to try next:
     churnwatch --home {home.path} report --open        the report in your browser

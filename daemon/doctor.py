@@ -50,7 +50,11 @@ def examine(folder: Path) -> list[Check]:
     try:
         home = settings.load(folder)
     except ChurnwatchError as error:
-        fix = f"churnwatch init {shlex.quote(str(folder))}" if "is no home" in str(error) else f"${{EDITOR:-vi}} {shlex.quote(str(folder / settings.FILE_NAME))}"
+        fix = (
+            f"churnwatch init {shlex.quote(str(folder))}"
+            if "is no home" in str(error)
+            else f"${{EDITOR:-vi}} {shlex.quote(str(folder / settings.FILE_NAME))}"
+        )
         return [*checks, Check(str(error), fix)]
     checks.append(Check(f"settings: {home.path / settings.FILE_NAME}"))
     checks += _folders(home)
@@ -75,7 +79,9 @@ def _installation() -> Iterator[Check]:
             wrong.append(str(requirement).split(";")[0].strip())
     if wrong:
         asked = " ".join(shlex.quote(each) for each in wrong)
-        yield Check(f"packages missing or too old: {', '.join(wrong)}", f"{shlex.quote(sys.executable)} -m pip install {asked}")
+        yield Check(
+            f"packages missing or too old: {', '.join(wrong)}", f"{shlex.quote(sys.executable)} -m pip install {asked}"
+        )
     else:
         yield Check(f"installation: churnwatch {metadata.version('churnwatch')}, Python {sys.version.split()[0]}")
 
@@ -88,7 +94,10 @@ def _folders(home: Home) -> Iterator[Check]:
             yield Check(f"folder {path} is missing", f"mkdir -p {quoted}")
         elif not os.access(path, needed):
             letters = "rx" if path == home.source else "rwx"
-            yield Check(f"folder {path} cannot be {'read' if letters == 'rx' else 'written'}", f"sudo chmod u+{letters} {quoted}")
+            yield Check(
+                f"folder {path} cannot be {'read' if letters == 'rx' else 'written'}",
+                f"sudo chmod u+{letters} {quoted}",
+            )
         else:
             yield Check(f"folder {path}")
 
@@ -96,7 +105,9 @@ def _folders(home: Home) -> Iterator[Check]:
 def _disk(home: Home) -> Iterator[Check]:
     free = shutil.disk_usage(home.path).free
     if free < _LOW_DISK_BYTES:
-        yield Check(f"only {free >> 20} MB are free", f"du -xh --max-depth=2 {shlex.quote(str(home.path))} | sort -h | tail")
+        yield Check(
+            f"only {free >> 20} MB are free", f"du -xh --max-depth=2 {shlex.quote(str(home.path))} | sort -h | tail"
+        )
     else:
         yield Check(f"disk: {free >> 30} GB free")
 
@@ -109,8 +120,10 @@ def _ledger(home: Home) -> Iterator[Check]:
     try:
         with Reader.open(home.ledger) as ledger:
             problems = ledger.problems()
-            yield Check(f"ledger: {problems[0]}", f"mv {quoted} {quoted}.damaged  # then put back a backup") if problems else Check(
-                f"ledger: {home.ledger}"
+            yield (
+                Check(f"ledger: {problems[0]}", f"mv {quoted} {quoted}.damaged  # then put back a backup")
+                if problems
+                else Check(f"ledger: {home.ledger}")
             )
             yield from _release(home, ledger)
             yield from _clock(ledger)
@@ -136,7 +149,10 @@ def _clock(ledger: Reader) -> Iterator[Check]:
     runs = ledger.runs(limit=1)
     newest = from_iso(runs[0]["created_at"]) if runs else utc_now()
     if newest > utc_now() + timedelta(minutes=1):
-        yield Check(f"the clock is behind the ledger, whose newest run is of {newest:%Y-%m-%d %H:%M} UTC", "sudo timedatectl set-ntp true")
+        yield Check(
+            f"the clock is behind the ledger, whose newest run is of {newest:%Y-%m-%d %H:%M} UTC",
+            "sudo timedatectl set-ntp true",
+        )
     else:
         yield Check("clock")
 
@@ -154,6 +170,9 @@ def _unit(home: Home) -> Iterator[Check]:
     # It exits 0 on a misspelt directive, so its words count, too.
     done = subprocess.run([verify, "verify", str(_UNIT)], capture_output=True, text=True, check=False, timeout=30)
     if done.returncode or done.stderr.strip():
-        yield Check(f"unit: {done.stderr.strip().splitlines()[0] if done.stderr.strip() else 'refused'}", f"systemd-analyze verify {_UNIT}")
+        yield Check(
+            f"unit: {done.stderr.strip().splitlines()[0] if done.stderr.strip() else 'refused'}",
+            f"systemd-analyze verify {_UNIT}",
+        )
     else:
         yield Check(f"unit: {_UNIT}")

@@ -79,7 +79,10 @@ def run_text(found: Mapping[str, Any]) -> str:
         ("file", "state", "read", "accepted", "duplicate", "quarantined", "reason"),
     )  # fmt: skip
     quarantined = table(
-        ((q["path"], q["column_name"], q["check_name"], q["reason"], q["rows"], q["first_line"]) for q in found["quarantines"]),
+        (
+            (q["path"], q["column_name"], q["check_name"], q["reason"], q["rows"], q["first_line"])
+            for q in found["quarantines"]
+        ),
         ("file", "column", "check", "reason", "rows", "first line"),
     )
     steps = table(
@@ -97,7 +100,10 @@ def _metrics(rows: Sequence[Row]) -> str:
     names = list(dict.fromkeys(r["name"] for r in rows))
     values = {(r["name"], r["subject"], r["split"], r["batch"]): r["value"] for r in rows}
     headers = [" ".join([s, p.replace("_", " "), f"batch {b}" if b else ""]).strip() for s, p, b in columns]
-    return table(([name.replace("_", " "), *(values.get((name, *key)) for key in columns)] for name in names), ["metric", *headers])
+    return table(
+        ([name.replace("_", " "), *(values.get((name, *key)) for key in columns)] for name in names),
+        ["metric", *headers],
+    )
 
 
 def models(rows: Sequence[Row], releases: Sequence[Row]) -> str:
@@ -119,10 +125,15 @@ def packages(check: Row | None, findings: Sequence[Row]) -> str:
     """Return the last package check."""
     if check is None:
         return "Packages were not checked yet."
-    counts = ", ".join(f"{'unknown' if check[kind] is None else check[kind]} {kind}" for kind in ("outdated", "vulnerable"))
+    counts = ", ".join(
+        f"{'unknown' if check[kind] is None else check[kind]} {kind}" for kind in ("outdated", "vulnerable")
+    )
     head = f"{check['packages']} packages checked at {check['checked_at']}: {counts}, {check['unknown']} could not be checked."
     rows = table(
-        ((f["kind"], f["package"], f["installed"], f["latest"], f["advisory"], f["fixed_in"], f["reason"]) for f in findings),
+        (
+            (f["kind"], f["package"], f["installed"], f["latest"], f["advisory"], f["fixed_in"], f["reason"])
+            for f in findings
+        ),
         ("finding", "package", "installed", "latest", "advisory", "fixed in", "reason"),
     )
     return "\n".join(text for text in (head, check["error"], rows if findings else "") if text)

@@ -57,7 +57,9 @@ def init(
     if file.exists():
         raise UsageError(f"{folder} is a home already; edit its {settings.FILE_NAME}, or choose another folder.")
     if (sample is None) == (config is None):
-        raise UsageError("name a CSV to begin from: churnwatch init DIR --from CUSTOMERS.csv (or --from-config CONFIG.json).")
+        raise UsageError(
+            "name a CSV to begin from: churnwatch init DIR --from CUSTOMERS.csv (or --from-config CONFIG.json)."
+        )
     if config is not None:
         text = classic_settings_text(config)
     else:

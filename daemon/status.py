@@ -131,7 +131,11 @@ def _lines(state: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
 def _champion(champion: dict[str, Any] | None) -> str:
     if champion is None:
         return "none yet"
-    f1 = "not measured" if champion["f1"] is None else f"F1 {champion['f1']:.3f} on {champion['holdout_rows']:,} holdout rows"
+    f1 = (
+        "not measured"
+        if champion["f1"] is None
+        else f"F1 {champion['f1']:.3f} on {champion['holdout_rows']:,} holdout rows"
+    )
     pinned = ", pinned" if champion["pinned"] else ""
     return f"v{champion['version']} ({champion['estimator']}), {f1}, since {champion['since'][:16].replace('T', ' ')} UTC{pinned}"
 
@@ -140,7 +144,8 @@ def _packages(check: dict[str, Any] | None, now: datetime) -> str:
     if check is None:
         return "not checked yet"
     counts = ", ".join(
-        f"{'unknown whether any is' if check[kind] is None else check[kind]} {kind}" for kind in ("outdated", "vulnerable")
+        f"{'unknown whether any is' if check[kind] is None else check[kind]} {kind}"
+        for kind in ("outdated", "vulnerable")
     )
     unknown = f", {check['unknown']} could not be checked" if check["unknown"] else ""
     return f"{check['packages']} checked {ago(check['checked_at'], now)}: {counts}{unknown}"

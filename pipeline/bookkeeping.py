@@ -72,7 +72,9 @@ def metric_records(
     return [Metric(run, version, subject, split, name, value, rows, batch) for name, value in values.items()]
 
 
-def verdict_record(run: int, at: str, evidence: Evidence, *, policy: str, candidate: int, champion: int | None) -> Verdict:
+def verdict_record(
+    run: int, at: str, evidence: Evidence, *, policy: str, candidate: int, champion: int | None
+) -> Verdict:
     """Return what the ledger keeps of a decision."""
     return Verdict(
         run=run,

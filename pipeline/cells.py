@@ -66,13 +66,13 @@ def checks(schema: Schema, csv: Csv) -> list[Check]:
     for index, (column, kind) in enumerate(schema.columns.items()):
         value = name(column)
         if kind.type is not ColumnType.TEXT:
-            found.append(
-                Check("type", column, _NOT[kind.type], f"{value} IS NULL AND {raw(index)} IS NOT NULL")
-            )
+            found.append(Check("type", column, _NOT[kind.type], f"{value} IS NULL AND {raw(index)} IS NOT NULL"))
         found += [Check(check, column, reason, broken) for check, reason, broken in _bounds(value, kind)]
         if kind.unique:
             again = f"row_number() OVER (PARTITION BY _file, {value} ORDER BY _line) > 1"
-            found.append(Check("unique", column, "a value that stood in the file before", f"{value} IS NOT NULL AND {again}"))
+            found.append(
+                Check("unique", column, "a value that stood in the file before", f"{value} IS NOT NULL AND {again}")
+            )
     return found
 
 

@@ -37,7 +37,8 @@ def manifest(
         "columns": list(candidate.columns),
         "target": {"column": schema.target, "positive": schema.positive},
         "comparisons": [
-            {"estimator": each.estimator, "threshold": each.threshold, "value": each.value} for each in candidate.comparisons
+            {"estimator": each.estimator, "threshold": each.threshold, "value": each.value}
+            for each in candidate.comparisons
         ],
         "training_rows": candidate.rows,
         "training_positives": candidate.positives,
@@ -47,9 +48,7 @@ def manifest(
             "key_version": key_version,
             "schema": json.loads(canonical),
             "parts": [{"part": part.part, "sha256": part.sha256, "rows": part.rows} for part in ledger.parts()],
-            "files": [
-                {"path": file["path"], "sha256": file["sha256"]} for file in ledger.files("ingested")
-            ],
+            "files": [{"path": file["path"], "sha256": file["sha256"]} for file in ledger.files("ingested")],
         },
         "seed": home.settings.training.seed,
         "settings": json.loads(home.settings.canonical()),

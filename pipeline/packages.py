@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any, Literal
 
-from churnwatch.pipeline.clock import iso
 from packaging.version import Version
+
+from churnwatch.pipeline.clock import iso
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -182,9 +183,7 @@ def read_versions(packages: Mapping[str, str], current: Answer, outdated: Answer
     if newer is None:
         return Part(error=_no_answer("pip list --outdated", outdated))
     if packages and packages.keys().isdisjoint(up_to_date.keys() | newer.keys()):
-        return Part(
-            error=f"the package index knows none of the {len(packages)} packages, or cannot be reached"
-        )
+        return Part(error=f"the package index knows none of the {len(packages)} packages, or cannot be reached")
     why = "the package index names neither this version nor a newer one"
     return Part(
         findings=tuple(
@@ -278,10 +277,7 @@ def _unknown_findings(packages: Mapping[str, str], *parts: Part) -> list[Finding
     for part in parts:
         for name, reason in part.unknown:
             reasons.setdefault(name, []).append(reason)
-    return [
-        Finding("unknown", name, packages[name], reason="; ".join(why))
-        for name, why in sorted(reasons.items())
-    ]
+    return [Finding("unknown", name, packages[name], reason="; ".join(why)) for name, why in sorted(reasons.items())]
 
 
 def _no_answer(command: str, answer: Answer) -> str:

@@ -45,5 +45,7 @@ def open_file(path: Path, schema: Schema, csv: Csv) -> Opened:
     if isinstance(opened, Refused):
         raise DataError(f"{path}: {opened.reason}.")
     if schema.target in opened.opening.header:
-        return replace(opened, findings=(*opened.findings, f"column `{schema.target}` left out: it is what is predicted"))
+        return replace(
+            opened, findings=(*opened.findings, f"column `{schema.target}` left out: it is what is predicted")
+        )
     return opened

@@ -39,9 +39,7 @@ def profile(schema: Schema, engine: Engine, table: str = "fresh") -> tuple[Colum
         queries.append(f"count({value}), count(DISTINCT {value})")
         if kind.type in _NUMERIC:
             number = f"CAST({value} AS DOUBLE)"
-            queries.append(
-                f"avg({number}), median({number}), stddev_samp({number}), min({number}), max({number})"
-            )
+            queries.append(f"avg({number}), median({number}), stddev_samp({number}), min({number}), max({number})")
     row = iter(engine.rows(f"SELECT count(*), {', '.join(queries)} FROM {name(table)}")[0])
     rows = int(next(row))
     profiles = []

@@ -173,9 +173,7 @@ def _end(
 class _Recorded:
     """The steps of one attempt, each timed and recorded."""
 
-    def __init__(
-        self, home: Home, ledger: Ledger, engine: DuckDB, run: int, attempt: int, progress: Progress
-    ) -> None:
+    def __init__(self, home: Home, ledger: Ledger, engine: DuckDB, run: int, attempt: int, progress: Progress) -> None:
         self._home, self._ledger, self._engine = home, ledger, engine
         self._run, self._attempt, self._progress = run, attempt, progress
 

@@ -50,6 +50,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+
 from churnwatch.pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -123,9 +124,7 @@ def generate(like: Like, *, months: int, rows: int, seed: int, **options: Unpack
     return _months(_Plan(like, months, rows, seed, **options))
 
 
-def write(
-    folder: Path, like: Like, *, months: int, rows: int, seed: int, **options: Unpack[Options]
-) -> list[Path]:
+def write(folder: Path, like: Like, *, months: int, rows: int, seed: int, **options: Unpack[Options]) -> list[Path]:
     """Write one CSV file a month into the folder, which is made if need be; return their paths.
 
     Raises:
@@ -224,9 +223,7 @@ _TELCO = _Kind(
             0.2,
             lambda r: (r["MonthlyCharges"] - 85.0).clip(lower=0.0) / 10.0,
         ),
-        _Term(
-            "times exp(-tenure / 6) (not linear)", 0.3, 0.2, lambda r: np.exp(r["tenure"] / -6.0), ages=True
-        ),
+        _Term("times exp(-tenure / 6) (not linear)", 0.3, 0.2, lambda r: np.exp(r["tenure"] / -6.0), ages=True),
     ),
 )
 
@@ -248,9 +245,7 @@ _ATTRITION = _Kind(
             0.2,
             lambda r: r["lastmonth_activity"] * 24 < r["lastyear_activity"],
         ),
-        _Term(
-            "times ln(number_of_employees) - 3.5", -0.6, 0.9, lambda r: np.log(r["number_of_employees"]) - 3.5
-        ),
+        _Term("times ln(number_of_employees) - 3.5", -0.6, 0.9, lambda r: np.log(r["number_of_employees"]) - 3.5),
         _Term(
             "a small firm, under 20, with last month above the year's average (an interaction)",
             -2.4,
@@ -288,9 +283,7 @@ class _Plan:
             if getattr(self, name) < least:
                 raise UsageError(f"{name} is {getattr(self, name)}: give {least} or more")
         if self.months * self.rows > MOST_ROWS:
-            raise UsageError(
-                f"{self.months} months of {self.rows} rows: ask for {MOST_ROWS:,} rows or fewer in all"
-            )
+            raise UsageError(f"{self.months} months of {self.rows} rows: ask for {MOST_ROWS:,} rows or fewer in all")
         for name in ("duplicates", "missing"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")

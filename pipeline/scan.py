@@ -32,7 +32,9 @@ def look(folder: Path) -> dict[Signature, Path]:
                 if seen is not None:
                     found[seen] = Path(entry.path)
     except OSError as error:
-        raise DataError(f"{folder}: the folder cannot be read ({error.strerror}). Mend its rights, or make it.") from None
+        raise DataError(
+            f"{folder}: the folder cannot be read ({error.strerror}). Mend its rights, or make it."
+        ) from None
     return found
 
 

@@ -264,8 +264,12 @@ def _check_together(settings: Settings) -> None:
     """Refuse settings that are each right but do not fit together."""
     known = settings.columns
     if known:
-        for name, columns in (("target", (settings.target,)), ("id", (settings.id,)), ("date", (settings.date,)),
-                              ("key", settings.key)):
+        for name, columns in (
+            ("target", (settings.target,)),
+            ("id", (settings.id,)),
+            ("date", (settings.date,)),
+            ("key", settings.key),
+        ):
             for column in columns:
                 if column is not None and column not in known:
                     raise msgspec.ValidationError(f"`{column}` is not one of `columns` - at `$.{name}`")

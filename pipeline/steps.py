@@ -297,7 +297,9 @@ class Steps:
         own = [file for file in self._ledger.run_files(self._run) if file.file not in answered]
         files = [*self._ledger.waiting_files(), *own]
         sources = [Source(file, self._home.source / file.path) for file in files]
-        classified = load.classify([each for each in sources if each.unchanged()], self._schema, self._home.settings.csv)
+        classified = load.classify(
+            [each for each in sources if each.unchanged()], self._schema, self._home.settings.csv
+        )
         return list(classified.requests)
 
     def _predict_customers(self, model: Any, champion: Model) -> None:

@@ -79,7 +79,9 @@ def probabilities(model: FixedThresholdClassifier, rows: Rows) -> Floats:
     return np.asarray(model.predict_proba(rows.X[list(model.feature_names_in_)])[:, 1], dtype=np.float64)
 
 
-def train(rows: Rows, training: Training, *, numeric: tuple[str, ...], categorical: tuple[str, ...]) -> Candidate | Untrainable:
+def train(
+    rows: Rows, training: Training, *, numeric: tuple[str, ...], categorical: tuple[str, ...]
+) -> Candidate | Untrainable:
     """Train the listed estimators (`compare`) or the first of them (`refit`) and return the best.
 
     Raises:
@@ -116,7 +118,9 @@ def _best(rows: Rows, made: Mapping[str, Pipeline], training: Training) -> Candi
     comparisons = tuple(_compare(name, pipeline, rows, training) for name, pipeline in made.items())
     chosen = _choose(comparisons)
     fitted = _fit(made[chosen.estimator], rows)
-    model = FixedThresholdClassifier(FrozenEstimator(fitted), threshold=chosen.threshold, response_method="predict_proba")
+    model = FixedThresholdClassifier(
+        FrozenEstimator(fitted), threshold=chosen.threshold, response_method="predict_proba"
+    )
     model.fit(rows.X, rows.y)
     return Candidate(
         model=model,
@@ -147,7 +151,7 @@ def _compare(estimator: str, pipeline: Pipeline, rows: Rows, training: Training)
     splits = _splits(rows, training)
     if splits is None:
         return Comparison(estimator, 0.5, None, None)
-    folds = list(splits.split(rows.X, rows.y, **({'groups': _groups(rows)} if _grouped(rows) else {})))
+    folds = list(splits.split(rows.X, rows.y, **({"groups": _groups(rows)} if _grouped(rows) else {})))
     held_out = _quietly(cross_val_predict, pipeline, rows.X, rows.y, cv=folds, method="predict_proba")[:, 1]
     metric = _METRICS[training.metric]
     threshold, value = best_threshold(rows.y, held_out, training.metric)

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from churnwatch.pipeline import files
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports import charts, words
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 
 @dataclass(frozen=True, slots=True)

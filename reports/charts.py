@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
 from churnwatch.reports import words
 from churnwatch.reports.facts import F1Point, Matrix, Missing, MissingRow, Timings
 from churnwatch.reports.svg import (
@@ -21,8 +24,6 @@ from churnwatch.reports.svg import (
     Canvas,
     canvas,
 )
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 WIDE, NARROW = 720, 350  # pixels: the reading column, and a phone's
 FEWEST_RUNS = 2  # below it a chart over runs shows nothing that a sentence does not

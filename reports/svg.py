@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
-from churnwatch.reports.words import plain
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+
+from churnwatch.reports.words import plain
 
 _POINTS = 72  # to the inch: a figure of so many inches has as many units as pixels here
 TEXT = 11.0  # pixels

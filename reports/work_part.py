@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
+
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.settings import Home, Settings

@@ -396,7 +396,9 @@ class Reader:
     def problems(self) -> Sequence[str]:
         """Check the file's integrity and its foreign keys; return what is wrong, nothing when all is well."""
         broken = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
-        keys = [f"{row[0]}: row {row[1]} refers to nothing" for row in self._connection.execute("PRAGMA foreign_key_check")]
+        keys = [
+            f"{row[0]}: row {row[1]} refers to nothing" for row in self._connection.execute("PRAGMA foreign_key_check")
+        ]
         return broken + keys
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from churnwatch.pipeline import settings
 from churnwatch.pipeline.engine import DuckDB, duckdb_engine
 from churnwatch.pipeline.ledger.writer import Ledger

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from churnwatch.pipeline import sample
 from churnwatch.pipeline.errors import DataError, UsageError
 from churnwatch.pipeline.explore import ColumnLook, Exploration, explore, render_html, render_text
@@ -33,14 +33,6 @@ def looked_at(months: list[Path]) -> Exploration:
 @pytest.fixture(scope="module")
 def page(looked_at: Exploration) -> str:
     return render_html(looked_at)
-
-
-@pytest.fixture
-def real_data() -> Path:
-    folder = os.environ.get("CHURNWATCH_DATA")
-    if not folder:
-        pytest.skip("CHURNWATCH_DATA names no folder of real data")
-    return Path(folder)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from churnwatch.pipeline import infer_head, sample
 from churnwatch.pipeline.errors import DataError, UsageError
 from churnwatch.pipeline.infer import (
@@ -25,8 +27,6 @@ from churnwatch.pipeline.infer import (
 )
 from churnwatch.pipeline.sample import Like
 from churnwatch.pipeline.settings import Column, ColumnType, Csv, Policy, Settings, parse
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +57,6 @@ def customers() -> pd.DataFrame:
         "plan": rng.choice(["basic", "plus"], 300),
         "churn": rng.permutation(np.repeat(["Yes", "No"], [100, 200])),
     })  # fmt: skip
-
-
-@pytest.fixture
-def real_data() -> Path:
-    folder = os.environ.get("CHURNWATCH_DATA")
-    if not folder:
-        pytest.skip("CHURNWATCH_DATA names no folder of real data")
-    return Path(folder)
 
 
 def said(found: Inference, words: str) -> bool:

@@ -8,6 +8,10 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
 from churnwatch.pipeline import files, load
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.ingest import FileAccount, ingest, write_part, write_quarantine
@@ -15,9 +19,6 @@ from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import SourceFile
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Column, ColumnType, Csv
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 Ingest = Callable[..., tuple[FileAccount, ...]]
 COLUMNS = ("id", "n", "left")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from churnwatch.pipeline import read
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.load import Loaded, QuarantineCount, Refused, Source, classify, load, open_source

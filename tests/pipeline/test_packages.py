@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from churnwatch.pipeline import packages
 from churnwatch.pipeline.packages import Answer, Finding, PackageCheck, read_audit, read_versions, run_limited
 

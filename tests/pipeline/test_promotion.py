@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
+
 from churnwatch.pipeline import files, promotion, registry
 from churnwatch.pipeline.errors import NotFoundError, ReleaseError
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Model
 from churnwatch.pipeline.settings import Home
-from sklearn.dummy import DummyClassifier
 
 AT = "2026-01-01T00:00:00.000Z"
 AddVersion = Callable[[int], Model]
@@ -171,7 +172,7 @@ def test_a_version_is_promoted_by_hand(home: Home, ledger: Ledger, add: AddVersi
 
 def test_a_version_that_serves_already_is_not_promoted_again(home: Home, ledger: Ledger, add: AddVersion) -> None:
     _release(home, ledger, add(1))
-    with pytest.raises(ReleaseError, match="^v1 serves already, since 2"):
+    with pytest.raises(ReleaseError, match=r"^v1 serves already, since 2"):
         promotion.promote(home, ledger, 1, actor="me", why="again")
     with pytest.raises(NotFoundError):
         promotion.promote(home, ledger, 2, actor="me", why="unknown")

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from churnwatch.pipeline import read
-from churnwatch.pipeline.engine import DuckDB, name
-from churnwatch.pipeline.read import BadRow, Opening, Refusal, TextRows, open_csv, read_rows
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+
+from churnwatch.pipeline import read
+from churnwatch.pipeline.engine import DuckDB, name
+from churnwatch.pipeline.read import BadRow, Opening, Refusal, TextRows, open_csv, read_rows
 
 Read = Callable[..., list[tuple[object, ...]]]
 

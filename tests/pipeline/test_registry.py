@@ -13,10 +13,11 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from sklearn.dummy import DummyClassifier
+
 from churnwatch.pipeline import registry
 from churnwatch.pipeline.errors import ReleaseError
 from churnwatch.pipeline.records import Model
-from sklearn.dummy import DummyClassifier
 
 WriteVersion = Callable[[int], Model]
 

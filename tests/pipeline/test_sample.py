@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from churnwatch.pipeline import sample
-from churnwatch.pipeline.errors import UsageError
-from churnwatch.pipeline.sample import Like, Month
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
+
+from churnwatch.pipeline import sample
+from churnwatch.pipeline.errors import UsageError
+from churnwatch.pipeline.sample import Like, Month
 
 if TYPE_CHECKING:
     import numpy.typing as npt

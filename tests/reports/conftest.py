@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from churnwatch.pipeline import settings
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.ledger.reader import Reader

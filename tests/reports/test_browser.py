@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from churnwatch.pipeline.settings import Home
 
+from churnwatch.pipeline.settings import Home
 from tests.reports.conftest import opened, read
 from tests.reports.test_build import many_runs, rich
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Decision
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports.build import SECTIONS, build
-
 from tests.reports.conftest import BEGIN, COUNTS, NOW, STEPS, Book, FakeCheck, FakeFinding, opened, page, read
 
 HOSTILE = ("<script>alert(1)</script>.csv", "\"'><img src=x onerror=alert(1)>.csv", "two\nlines{{ 7*7 }}\u202e.csv")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+
 from churnwatch.reports import charts
 from churnwatch.reports.facts import F1Point, Listed, Matrix, Missing, MissingRow, StepRow, Timings
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.records import Decision, Metric
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
-
 from tests.reports.conftest import COUNTS, NOW, Book, FakeCheck, FakeFinding
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from churnwatch.reports import words
 
 NOW = datetime(2026, 11, 3, 14, 5, tzinfo=UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Model, Signature, SourceFile
 

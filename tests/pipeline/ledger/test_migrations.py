@@ -4,10 +4,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
+
 from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.migrations import NAMES, ledger_migrations
 from churnwatch.pipeline.ledger.writer import Ledger
-from sqlite_utils import Database
 
 
 def _ours(ledger: Ledger, kind: str) -> list[str]:

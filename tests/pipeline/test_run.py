@@ -1,0 +1,749 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+import pyarrow.parquet
+import pytest
+
+from churnwatch.pipeline import files, promotion, registry, run, scan, steps
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import Status
+from churnwatch.pipeline.run import Outcome
+from churnwatch.pipeline.settings import Home, load
+from churnwatch.pipeline.steps import Steps
+
+TELCO = """\
+target: Churn
+positive: Yes
+id: customerID
+date: month
+training:
+  estimators: [logistic]
+  folds: 3
+gate:
+  policy: better
+  min_positives: 5
+"""
+STEPS = ("ingest", "test_champion", "train", "decide", "promote", "predict")
+Work = Callable[..., list[Outcome]]
+
+
+class Bug(Exception):
+    """What nobody expects."""
+
+
+@pytest.fixture
+def home(make_home: Callable[..., Home]) -> Home:
+    return make_home(TELCO)
+
+
+def _work(home: Home) -> list[Outcome]:
+    """Do what one turn of the daemon does, without the report."""
+    with Ledger.open(home.ledger) as ledger:
+        run.recover(home, ledger)
+        return run.work(home, ledger, reason="drop")
+
+
+def _drop(home: Home, source: Path, name: str | None = None) -> Path:
+    return Path(shutil.copy(source, home.source / (name or source.name)))
+
+
+def _one(outcomes: Sequence[Outcome]) -> Outcome:
+    assert len(outcomes) == 1, outcomes
+    return outcomes[0]
+
+
+def _ask(home: Home, question: str, *values: Any) -> list[dict[str, Any]]:
+    with Ledger.open(home.ledger) as ledger:
+        return ledger.rows(question, *values)
+
+
+def _states(home: Home) -> dict[str, str]:
+    return {row["path"]: row["state"] for row in _ask(home, "SELECT path, state FROM what_became_of_files")}
+
+
+# -- the whole way ---------------------------------------------------------------------------------------------
+
+
+def test_a_first_drop_becomes_a_release_with_predictions(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    outcome = _one(_work(home))
+    assert (outcome.run, outcome.status, outcome.warnings) == (1, Status.DONE, ())
+    assert outcome.line.startswith("Released as the first model: F1 0.")
+    with Ledger.open(home.ledger) as ledger:
+        champion = ledger.champion()
+        assert champion is not None
+        assert registry.release_problems(home.deployment, champion.model) == []
+        assert ledger.problems() == []
+        assert ledger.row_totals() == {"read": 240, "accepted": 240, "duplicate": 0, "quarantined": 0}
+        assert [row["step"] for row in reversed(ledger.steps(1))] == [
+            "ingest", "test champion", "train", "evaluate", "promote", "predict"]  # fmt: skip
+        [prediction] = ledger.predictions(1)
+    stayed = pd.read_csv(telco[0]).query("Churn == 'No'")
+    table = pyarrow.parquet.read_table(home.predictions / prediction["path"]).to_pandas()
+    assert sorted(table["customerID"]) == sorted(stayed["customerID"])
+    assert list(table["probability"]) == sorted(table["probability"], reverse=True)
+    assert prediction["rows"] == len(stayed)
+    assert prediction["positives"] == table["decision"].sum()
+    assert (home.predictions / "run-00001.csv").exists()
+    assert (home.ingested / "ingestedfiles.txt").read_text() == f"['{telco[0].name}']\n"
+
+
+def test_the_score_of_the_release_is_the_f1_that_the_gate_saw(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    [decision] = _ask(home, "SELECT candidate_value, rows, positives FROM decisions")
+    assert float((home.deployment / "latestscore.txt").read_text()) == decision["candidate_value"]
+    manifest = json.loads((home.deployment / "manifest.json").read_text())
+    assert manifest["metrics"]["holdout"]["f1"] == decision["candidate_value"]
+    [held] = _ask(home, "SELECT holdout, holdout_positives, labelled FROM batches")
+    assert (decision["rows"], decision["positives"]) == (held["holdout"], held["holdout_positives"])
+    assert manifest["training_rows"] == held["labelled"] - held["holdout"]
+
+
+def test_a_burst_is_one_run_of_many_batches_in_the_order_of_their_dates(home: Home, telco: tuple[Path, ...]) -> None:
+    for name, month in zip(("c.csv", "b.csv", "a.csv"), telco, strict=False):
+        _drop(home, month, name)
+    assert _one(_work(home)).status is Status.DONE
+    batches = _ask(home, "SELECT b.batch, f.path FROM batches b JOIN files f USING (file) ORDER BY batch")
+    assert [row["path"] for row in batches] == ["c.csv", "b.csv", "a.csv"]
+    assert len(_ask(home, "SELECT * FROM parts")) == 1
+    assert len(list(home.ingested.glob("part-*.parquet"))) == 1
+
+
+def test_the_champion_is_tested_on_each_new_batch_before_anything_learns_from_it(
+    home: Home, telco: tuple[Path, ...]
+) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    for month in telco[1:3]:
+        _drop(home, month)
+    _work(home)
+    tested = _ask(home, "SELECT batch, rows, version FROM metrics WHERE split = 'prequential' AND name = 'f1'")
+    assert tested == [{"batch": 2, "rows": 240, "version": 1}, {"batch": 3, "rows": 240, "version": 1}]
+
+
+def test_champion_and_candidate_are_judged_on_the_same_rows_now(home: Home, telco: tuple[Path, ...]) -> None:
+    for month in telco[:2]:
+        _drop(home, month)
+        _work(home)
+    judged = _ask(home, "SELECT subject, version, rows FROM metrics WHERE run = 2 AND split = 'holdout' AND name = 'f1'")
+    [held] = _ask(home, "SELECT sum(holdout) AS n FROM batches")
+    assert judged == [
+        {"subject": "candidate", "version": 2, "rows": held["n"]},
+        {"subject": "baseline", "version": None, "rows": held["n"]},
+        {"subject": "champion", "version": 1, "rows": held["n"]},
+    ]
+    [decision] = _ask(home, "SELECT * FROM decisions WHERE run = 2")
+    assert sum(json.loads(decision["cells"])) == held["n"]
+    assert (decision["candidate"], decision["champion"]) == (2, 1)
+
+
+def test_customers_who_left_are_not_predicted_again(home: Home, telco: tuple[Path, ...]) -> None:
+    for month in telco[:2]:
+        _drop(home, month)
+        _work(home)
+    frames = pd.concat([pd.read_csv(month) for month in telco[:2]])
+    newest = frames.sort_values("month", kind="stable").groupby("customerID").tail(1)
+    table = pyarrow.parquet.read_table(home.predictions / "run-00002.parquet").to_pandas()
+    assert sorted(table["customerID"]) == sorted(newest.query("Churn == 'No'")["customerID"])
+
+
+def test_progress_is_told_step_by_step(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    told: list[str] = []
+    with Ledger.open(home.ledger) as ledger:
+        run.work(home, ledger, reason="drop", progress=told.append)
+    assert told == ["ingest", "test champion", "train", "evaluate", "promote", "predict"]
+
+
+def test_only_stable_files_are_taken(home: Home, telco: tuple[Path, ...]) -> None:
+    for month in telco[:2]:
+        _drop(home, month)
+    stable = {each for each in scan.look(home.source) if each.path == telco[1].name}
+    with Ledger.open(home.ledger) as ledger:
+        assert len(run.work(home, ledger, reason="drop", stable=stable)) == 1
+        assert run.work(home, ledger, reason="drop", stable=()) == []
+    assert _states(home) == {telco[1].name: "ingested"}
+
+
+# -- nothing is done twice -------------------------------------------------------------------------------------
+
+
+def test_the_same_files_make_no_second_run(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    assert len(_work(home)) == 1
+    assert _work(home) == []
+    assert len(_ask(home, "SELECT * FROM attempts")) == 1
+
+
+def test_the_same_content_under_a_new_name_is_not_read(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    _drop(home, telco[0], "again.csv")
+    assert _work(home) == []
+    [event] = _ask(home, "SELECT * FROM what_became_of_files WHERE path = 'again.csv'")
+    assert (event["state"], event["rows_read"], event["reason"]) == ("same_content", None, f"the same bytes as {telco[0].name}")
+
+
+def test_a_file_that_was_touched_is_the_same_content(home: Home, telco: tuple[Path, ...]) -> None:
+    path = _drop(home, telco[0])
+    _work(home)
+    os.utime(path, ns=(1, 1))
+    assert _work(home) == []
+    assert len(_ask(home, "SELECT * FROM runs")) == 1
+
+
+def test_a_file_of_nothing_but_duplicates_trains_nothing(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    lines = telco[0].read_text().splitlines()
+    (home.source / "again.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]))
+    outcome = _one(_work(home))
+    assert outcome.line == "Nothing new to learn from: no labelled row that was not there before."
+    assert outcome.warnings == ("again.csv: 240 of 240 rows are duplicates of rows ingested before",)
+    assert _ask(home, "SELECT count(*) AS n FROM models") == [{"n": 1}]
+    assert _ask(home, "SELECT count(*) AS n FROM parts") == [{"n": 1}]
+    assert _ask(home, "SELECT duplicate FROM file_events WHERE run = 2") == [{"duplicate": 240}]
+    assert [path.name for path in home.predictions.glob("*.parquet")] == ["run-00001.parquet"]
+
+
+# -- what is not learned from ----------------------------------------------------------------------------------
+
+
+def test_another_companys_file_is_quarantined_with_the_reason(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    (home.source / "foreign.csv").write_text("sku,price,Churn\n1,2,Yes\n")
+    outcome = _one(_work(home))
+    assert (outcome.status, outcome.line) == (Status.DONE, "Nothing was ingested: see the reasons with `churnwatch files`.")
+    [event] = _ask(home, "SELECT * FROM what_became_of_files WHERE path = 'foreign.csv'")
+    assert (event["state"], event["rows_read"]) == ("quarantined", None)
+    assert "columns are missing" in event["reason"]
+    assert _work(home) == []
+
+
+def test_broken_rows_are_set_aside_and_the_others_learned_from(home: Home, telco: tuple[Path, ...]) -> None:
+    lines = telco[0].read_text().splitlines()
+    lines[5] += ",surplus"
+    (home.source / "a.csv").write_text("\n".join(lines))
+    assert _one(_work(home)).status is Status.DONE
+    [event] = _ask(home, "SELECT rows_read, accepted, duplicate, quarantined FROM file_events")
+    assert event == {"rows_read": 240, "accepted": 239, "duplicate": 0, "quarantined": 1}
+    [row] = pyarrow.parquet.read_table(home.ingested / "quarantine" / "run-00001.parquet").to_pylist()
+    assert (row["_line"], row["check_name"]) == (6, "row")
+
+
+def test_one_class_only_trains_nothing_and_says_so(home: Home, telco: tuple[Path, ...]) -> None:
+    frame = pd.read_csv(telco[0]).query("Churn == 'No'")
+    frame.to_csv(home.source / "stayed.csv", index=False)
+    outcome = _one(_work(home))
+    assert outcome.status is Status.DONE
+    assert outcome.line.startswith("Nothing was trained: the target has one class only: all ")
+    assert len(outcome.warnings) == 1
+    _drop(home, telco[1])
+    assert _one(_work(home)).line.startswith("Released as the first model")
+
+
+def _without_target(source: Path, target: Path) -> Path:
+    pd.read_csv(source).drop(columns="Churn").to_csv(target, index=False)
+    return target
+
+
+def test_a_request_waits_for_the_first_model_and_is_predicted_by_the_run_that_makes_it(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    home = make_home(f"{TELCO}columns: {_declared(telco[0])}\n")
+    _without_target(telco[1], home.source / "request.csv")
+    assert _one(_work(home)).line == "A request to score; nothing was trained."
+    assert _states(home) == {"request.csv": "waiting"}
+    assert _work(home) == []
+    _drop(home, telco[0])
+    assert _one(_work(home)).status is Status.DONE
+    assert _states(home) == {"request.csv": "predicted", telco[0].name: "ingested"}
+    assert _work(home) == []
+    [prediction] = _ask(home, "SELECT * FROM predictions WHERE file IS NOT NULL")
+    assert (prediction["run"], prediction["rows"], prediction["version"]) == (2, 240, 1)
+    table = pyarrow.parquet.read_table(home.predictions / prediction["path"])
+    assert table["customerID"].to_pylist() == list(pd.read_csv(telco[1])["customerID"])
+    assert "Churn" not in table.column_names
+
+
+def _declared(source: Path) -> str:
+    numbers = {"SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges"}
+    columns = source.read_text().partition("\n")[0].split(",")
+    kinds = {name: "number" if name in numbers else "date" if name == "month" else "text" for name in columns}
+    return json.dumps(kinds)
+
+
+def test_a_request_beside_a_champion_is_predicted_at_once_and_trains_nothing(
+    home: Home, telco: tuple[Path, ...]
+) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    request = _without_target(telco[1], home.source / "who leaves?.csv")
+    with request.open("a") as file:
+        file.write("only one cell\n")
+    outcome = _one(_work(home))
+    assert outcome.line == "A request to score; nothing was trained."
+    [event] = _ask(home, "SELECT * FROM file_events WHERE state = 'predicted'")
+    assert (event["rows_read"], event["accepted"], event["quarantined"]) == (241, 240, 1)
+    [prediction] = _ask(home, "SELECT path FROM predictions WHERE run = 2")
+    assert prediction["path"] == f"run-00002-{event['file']}-who_leaves_.parquet"
+    [model] = _ask(home, "SELECT count(*) AS n FROM models")
+    assert model["n"] == 1
+    assert len(_ask(home, "SELECT * FROM quarantines WHERE run = 2")) == 1
+
+
+def test_a_request_and_its_answers_agree_with_the_released_model(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    _without_target(telco[1], home.source / "request.csv")
+    _work(home)
+    [prediction] = _ask(home, "SELECT path FROM predictions WHERE run = 2")
+    table = pyarrow.parquet.read_table(home.predictions / prediction["path"]).to_pandas()
+    model = joblib.load(home.deployment / "trainedmodel.pkl")
+    frame = pd.read_csv(telco[1])
+    frame = frame.astype(dict.fromkeys(frame.select_dtypes("int").columns, float))
+    assert list(table["probability"]) == list(model.predict_proba(frame)[:, 1])
+    assert list(table["decision"]) == list(model.predict(frame))
+
+
+def test_a_request_that_stops_being_text_halfway_is_set_aside_once(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    request = _without_target(telco[1], home.source / "request.csv")
+    request.write_bytes(request.read_text().encode("utf-16")[:-1])
+    assert _one(_work(home)).status is Status.DONE
+    assert _states(home)["request.csv"] == "quarantined"
+    assert _work(home) == []
+
+
+def test_a_request_that_waits_when_a_version_is_promoted_by_hand_is_predicted_once(
+    make_home: Callable[..., Home], telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home(f"{TELCO}columns: {_declared(telco[0])}\n")
+    _without_target(telco[1], home.source / "request.csv")
+    _drop(home, telco[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(Steps, "promote", lambda _: None)
+        _work(home)
+    assert _states(home)["request.csv"] == "waiting"
+    with Ledger.open(home.ledger) as ledger:
+        promotion.promote(home, ledger, 1, actor="me", why="I know better")
+    assert _one(_work(home)).status is Status.DONE
+    assert _states(home)["request.csv"] == "predicted"
+    assert len(_ask(home, "SELECT * FROM predictions WHERE file IS NOT NULL")) == 1
+
+
+def test_a_file_whose_name_is_no_utf_8_is_ingested_once(home: Home, telco: tuple[Path, ...]) -> None:
+    target = os.fsencode(home.source) + b"/kunden-m\xe4rz.csv"
+    shutil.copy(telco[0], target)
+    assert _one(_work(home)).line.startswith("Released as the first model")
+    assert _states(home) == {"kunden-m\\udce4rz.csv": "ingested"}
+    assert _work(home) == []
+
+
+def test_columns_called_as_those_of_the_predictions_are_kept(make_home: Callable[..., Home]) -> None:
+    home = make_home("target: left\npositive: yes\nid: name\ntraining: {estimators: [logistic], folds: 2}\n")
+    rows = [f"c{i},{'old' if i % 3 else 'new'},{i % 7},{i % 5},{'yes' if i % 2 else 'no'}" for i in range(80)]
+    (home.source / "a.csv").write_text("\n".join(["name,model,decision,probability,left", *rows]))
+    _work(home)
+    (home.source / "b.csv").write_text("\n".join(["name,model,decision,probability", *(row.rpartition(",")[0] for row in rows)]))
+    assert _one(_work(home)).status is Status.DONE
+    assert _states(home)["b.csv"] == "predicted"
+    [prediction] = _ask(home, "SELECT path, rows FROM predictions WHERE run = 2")
+    table = pyarrow.parquet.read_table(home.predictions / prediction["path"])
+    assert len(set(table.column_names)) == len(table.column_names)
+    assert table.num_rows == 80
+
+
+# -- cut short and taken up again ------------------------------------------------------------------------------
+
+
+def _raise_after(patch: pytest.MonkeyPatch, step: str, error: BaseException) -> None:
+    """Let a step do its work and then break down, once."""
+    whole = getattr(Steps, step)
+
+    def broken(self: Steps, *args: Any) -> Any:
+        whole(self, *args)
+        patch.setattr(Steps, step, whole)
+        raise error
+
+    patch.setattr(Steps, step, broken)
+
+
+def _raise_instead(patch: pytest.MonkeyPatch, step: str, error: BaseException) -> None:
+    whole = getattr(Steps, step)
+
+    def broken(_: Steps, *__: Any) -> Any:
+        patch.setattr(Steps, step, whole)
+        raise error
+
+    patch.setattr(Steps, step, broken)
+
+
+VOLATILE = {"at", "seen_at", "created_at", "started_at", "ended_at", "decided_at", "mtime_ns", "ctime_ns", "wall_s", "cpu_s",
+            "peak_rss_bytes", "pid", "run_id"}  # fmt: skip
+ATTEMPTS = {"attempts", "attempt_ends", "steps", "_sqlite_migrations"}
+
+
+def _dump(home: Home) -> dict[str, list[dict[str, Any]]]:
+    """Return all that the ledger says but times and attempts."""
+    with Ledger.open(home.ledger) as ledger:
+        tables = [row["name"] for row in ledger.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
+        return {
+            table: [
+                {name: value for name, value in row.items() if name not in VOLATILE}
+                for row in ledger.rows(f"SELECT * FROM {table}")
+            ]
+            for table in tables
+            if table not in ATTEMPTS and not table.startswith("sqlite_")
+        }
+
+
+def _bytes(home: Home) -> dict[str, bytes | str]:
+    """Return all files but the ledger and the locks, links as what they lead to."""
+    found: dict[str, bytes | str] = {}
+    for folder in (home.ingested, home.models, home.deployment, home.predictions):
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(home.path))
+            if path.is_symlink():
+                found[name] = str(path.readlink())
+            elif path.is_file():
+                # A manifest has the identity of its run, into which the files' times go.
+                found[name] = path.read_bytes() if path.name != "manifest.json" else ""
+    return found
+
+
+def _without_hashes(dump: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    for row in dump["models"]:
+        del row["manifest_sha256"]
+    return dump
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, telco: tuple[Path, ...]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return ledger and files of a home after two runs, the second with a request, that nothing cut short."""
+    home = _made(tmp_path_factory.mktemp("uninterrupted"))
+    _first_drop(home, telco)
+    _work(home)
+    _second_drop(home, telco)
+    _work(home)
+    return _without_hashes(_dump(home)), _bytes(home)
+
+
+def _made(folder: Path) -> Home:
+    (folder / "settings.yaml").write_text(TELCO)
+    home = load(folder)
+    for each in home.folders():
+        each.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def _first_drop(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+
+
+def _second_drop(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[1])
+    _without_target(telco[2], home.source / "request.csv")
+
+
+def test_the_same_drops_give_the_same_home(
+    home: Home, telco: tuple[Path, ...], uninterrupted: tuple[dict[str, Any], dict[str, Any]]
+) -> None:
+    _first_drop(home, telco)
+    _work(home)
+    _second_drop(home, telco)
+    _work(home)
+    assert _without_hashes(_dump(home)) == uninterrupted[0]
+    assert _bytes(home) == uninterrupted[1]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_that_broke_down_is_taken_up_and_ends_as_the_uninterrupted_one(
+    home: Home,
+    telco: tuple[Path, ...],
+    uninterrupted: tuple[dict[str, Any], dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    moment: str,
+) -> None:
+    broken = _raise_after if moment == "after" else _raise_instead
+    for drop in (_first_drop, _second_drop):
+        drop(home, telco)
+        with monkeypatch.context() as patch:
+            broken(patch, step, Bug("spilt coffee"))
+            with pytest.raises(Bug):
+                _work(home)
+        assert _one(_work(home)).status is Status.DONE
+    assert _work(home) == []
+    assert _without_hashes(_dump(home)) == uninterrupted[0]
+    assert _bytes(home) == uninterrupted[1]
+    with Ledger.open(home.ledger) as ledger:
+        assert [row["status"] for row in ledger.attempts(1)] == ["broken", "done"]
+        assert ledger.problems() == []
+
+
+CRASHES = [
+    (registry, "write_version"), (registry, "write_ingested"), (files, "point"), (steps.promotion, "release"),
+    (steps.registry, "switch"), (steps.ingest, "write_part"), (steps.ingest, "write_quarantine"),
+    (steps.predict, "write"), (Ledger, "add_intent"), (Ledger, "add_release"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("owner", "function"), CRASHES, ids=[name for _, name in CRASHES])
+def test_a_kill_right_after_anything_was_written_loses_nothing(
+    home: Home,
+    telco: tuple[Path, ...],
+    uninterrupted: tuple[dict[str, Any], dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    function: str,
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    whole = getattr(owner, function)
+    for drop in (_first_drop, _second_drop):
+        drop(home, telco)
+        with monkeypatch.context() as patch:
+
+            def killed(*args: Any, **options: Any) -> Any:
+                whole(*args, **options)
+                raise Killed
+
+            patch.setattr(owner, function, killed)
+            with pytest.raises(Killed):
+                _work(home)
+        assert _one(_work(home)).status is Status.DONE
+    assert _without_hashes(_dump(home)) == uninterrupted[0]
+    assert _bytes(home) == uninterrupted[1]
+
+
+# -- failures --------------------------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_one_line_and_the_run_is_taken_up_by_the_next_turn(
+    home: Home, telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _drop(home, telco[0])
+    with monkeypatch.context() as patch:
+        _raise_instead(patch, "train", OSError(28, "No space left on device", "models/v1"))
+        outcome = _one(_work(home))
+    assert outcome.status is Status.FAILED
+    assert outcome.line == "models/v1: No space left on device; the run is taken up again once that is mended"
+    [record] = [each for each in caplog.records if each.name == "churnwatch.run"]
+    assert record.exc_info is None
+    assert record.getMessage() == f"run 1 failed: {outcome.line}"
+    assert _ask(home, "SELECT status, error FROM run_history") == [{"status": "failed", "error": outcome.line}]
+    assert _one(_work(home)).status is Status.DONE
+
+
+def test_a_setting_that_cannot_be_met_fails_until_it_is_mended(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    home = make_home(TELCO.replace("[logistic]", "[sklearn.nothing.Here]"))
+    _drop(home, telco[0])
+    for _ in range(4):
+        outcome = _one(_work(home))
+        assert outcome.status is Status.FAILED
+        assert outcome.line.startswith("settings.yaml: training.estimators: no `sklearn.nothing.Here`.")
+    home = make_home(TELCO)
+    assert _one(_work(home)).status is Status.DONE
+    assert [row["status"] for row in _ask(home, "SELECT status FROM attempt_ends")] == ["failed"] * 4 + ["done"]
+
+
+def test_a_bug_is_raised_recorded_and_given_up_after_three_times(
+    home: Home, telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _drop(home, telco[0])
+
+    def broken(_: Steps) -> None:
+        raise Bug("with a value of a customer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Steps, "train", broken)
+        for _ in range(3):
+            with pytest.raises(Bug):
+                _work(home)
+    assert _ask(home, "SELECT status, error FROM attempt_ends") == [
+        {"status": "broken", "error": "a bug: Bug; the log has more"}
+    ] * 3  # fmt: skip
+    assert _work(home) == []
+    assert "value of a customer" not in caplog.text
+    _drop(home, telco[1])
+    assert _one(_work(home)).run == 2
+
+
+def test_files_of_a_run_that_never_came_as_far_as_ingesting_are_given_up_with_a_word(
+    home: Home, telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _drop(home, telco[0])
+
+    def broken(*_: Any) -> None:
+        raise Bug
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Steps, "ingest", broken)
+        for _ in range(3):
+            with pytest.raises(Bug):
+                _work(home)
+    assert _work(home) == []
+    [file] = _ask(home, "SELECT state, reason FROM what_became_of_files")
+    assert file == {"state": "failed", "reason": "run 1 broke down 3 times; see `churnwatch show 1`, then `retry`"}
+
+
+def test_an_attempt_that_was_killed_is_interrupted_and_taken_up(
+    home: Home, telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _drop(home, telco[0])
+    with monkeypatch.context() as patch:
+        _raise_after(patch, "train", KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            _work(home)
+    assert [row["status"] for row in _ask(home, "SELECT status FROM run_history")] == ["running"]
+    assert _one(_work(home)).status is Status.DONE
+    assert [row["status"] for row in _ask(home, "SELECT status FROM attempt_ends ORDER BY attempt")] == ["interrupted", "done"]
+    assert "run 1 was interrupted: the process ended before the run did" in caplog.text
+
+
+def test_columns_that_change_after_the_data_set_was_begun_are_refused_in_one_line(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    kinds = json.loads(_declared(telco[0]))
+    _drop(make_home(f"{TELCO}columns: {json.dumps(kinds)}\n"), telco[0])
+    assert _one(_work(make_home(f"{TELCO}columns: {json.dumps(kinds)}\n"))).status is Status.DONE
+    home = make_home(f"{TELCO}columns: {json.dumps(kinds | {'tenure': 'text'})}\n")
+    _drop(home, telco[1])
+    outcome = _one(_work(home))
+    assert outcome.status is Status.FAILED
+    assert outcome.line == (
+        "settings.yaml: columns: `tenure` became text (it was number) since the data set was begun. Names and types"
+        " make the row keys, so they stay; checks may change. Put it back, or begin a new home."
+    )
+    home = make_home(f"{TELCO}columns: {json.dumps(kinds | {'tenure': {'type': 'number', 'min': 0}})}\n")
+    assert _one(_work(home)).status is Status.DONE
+
+
+def test_a_champion_that_was_tampered_with_stops_the_run_in_one_line(home: Home, telco: tuple[Path, ...]) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    model = home.models / "v1" / "trainedmodel.pkl"
+    content = model.read_bytes()
+    model.write_bytes(content + b"x")
+    _drop(home, telco[1])
+    outcome = _one(_work(home))
+    assert outcome.status is Status.FAILED
+    assert "not the file that the ledger knows as v1; it is not loaded" in outcome.line
+    model.write_bytes(content)
+    assert _one(_work(home)).status is Status.DONE
+
+
+def test_no_cell_of_a_customer_gets_into_the_log(
+    home: Home, telco: tuple[Path, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    frame = pd.read_csv(telco[0])
+    frame["gender"] = [f"secret-{row}" for row in range(len(frame))]
+    frame["MonthlyCharges"] = [f"{value}" if row % 9 else "confidential" for row, value in enumerate(frame["MonthlyCharges"])]
+    frame.to_csv(home.source / "a.csv", index=False)
+    (home.source / "b.csv").write_text("top,secret\nconfidential,1\n")
+    for outcome in _work(home):
+        for text in (outcome.line, *outcome.warnings):
+            assert "secret-" not in text
+            assert "confidential" not in text
+    for cell in ("secret-", "confidential", *frame["customerID"]):
+        assert cell not in caplog.text
+
+
+# -- while a version is pinned ---------------------------------------------------------------------------------
+
+
+def test_while_a_version_is_pinned_a_better_one_is_staged_and_after_unpinning_the_next_is_promoted(
+    make_home: Callable[..., Home], telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home(TELCO)
+    monkeypatch.setattr(steps.gate, "_better", _always_promoted)
+    for month in telco[:2]:
+        _drop(home, month)
+        _work(home)
+    with Ledger.open(home.ledger) as ledger:
+        promotion.rollback(home, ledger, None, actor="me", why="complaints")
+    _drop(home, telco[2])
+    line = _one(_work(home)).line
+    assert line.startswith("v3 passed the gate, but v1 is pinned (complaints). ")
+    assert _ask(home, "SELECT decision FROM decisions ORDER BY run") == [
+        {"decision": "first"}, {"decision": "promoted"}, {"decision": "staged"}]  # fmt: skip
+    with Ledger.open(home.ledger) as ledger:
+        champion = ledger.champion()
+        assert champion is not None
+        assert (champion.model.name, champion.pinned) == ("v1", True)
+        promotion.unpin(ledger, actor="me", why=None)
+    _drop(home, telco[3])
+    _work(home)
+    assert _ask(home, "SELECT version FROM which_model_served ORDER BY release DESC LIMIT 1") == [{"version": 4}]
+
+
+def _always_promoted(cells: Any, rows: int, positives: int, old: float, new: float) -> Any:
+    return steps.gate.Evidence(steps.gate.Decision.PROMOTED, "Promoted.", rows, positives, new, old, new - old, cells=cells)
+
+
+# -- a fixed holdout -------------------------------------------------------------------------------------------
+
+
+def test_a_test_folder_alone_judges(home: Home, telco: tuple[Path, ...]) -> None:
+    home.tests.mkdir()
+    shutil.copy(telco[3], home.tests)
+    _drop(home, telco[0])
+    assert _one(_work(home)).status is Status.DONE
+    [decision] = _ask(home, "SELECT rows FROM decisions")
+    [batch] = _ask(home, "SELECT holdout, labelled FROM batches")
+    [model] = _ask(home, "SELECT train_rows FROM models")
+    assert (decision["rows"], batch["holdout"], model["train_rows"]) == (240, 0, batch["labelled"])
+
+
+def test_rows_of_the_test_folder_are_never_trained_on(home: Home, telco: tuple[Path, ...]) -> None:
+    home.tests.mkdir()
+    lines = telco[0].read_text().splitlines()
+    (home.tests / "test.csv").write_text("\n".join(lines[:101]))
+    _drop(home, telco[0])
+    _work(home)
+    assert _ask(home, "SELECT train_rows FROM models") == [{"train_rows": 140}]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("sku,price\n", "columns are missing"), (None, "it has no column `Churn`"), (b"\xff\xfe\x00", "columns are missing")],
+)
+def test_a_test_file_that_cannot_judge_stops_the_run(
+    home: Home, telco: tuple[Path, ...], content: str | bytes | None, problem: str
+) -> None:
+    home.tests.mkdir()
+    if content is None:
+        _without_target(telco[3], home.tests / "test.csv")
+    else:
+        (home.tests / "test.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    _drop(home, telco[0])
+    outcome = _one(_work(home))
+    assert outcome.status is Status.FAILED
+    assert outcome.line.startswith(f"test folder: {home.tests / 'test.csv'}: ")
+    assert outcome.line.endswith("Mend the file or take it out.")
+    (home.tests / "test.csv").unlink()
+    assert _one(_work(home)).status is Status.DONE
+
+
+def _iterated(outcomes: Iterator[Outcome]) -> list[Outcome]:
+    return list(outcomes)
