@@ -22,14 +22,23 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
+def _set_home(ctx: click.Context, _parameter: click.Parameter, home: Path | None) -> None:
+    if home is not None:
+        ctx.obj = home
+
+
 class _Command(click.Command):
-    """A command whose help ends with an example."""
+    """A command whose help ends with an example; it takes `--home` after its name, too."""
 
     def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.example = example
+        if all("--home" not in parameter.opts for parameter in self.params):
+            self.params.append(
+                click.Option(["--home"], type=_FOLDER, expose_value=False, hidden=True, callback=_set_home)
+            )
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the example."""
         if self.example:
             with formatter.section("Example"):
@@ -41,7 +50,7 @@ class _Group(click.Group):
 
     command_class = _Command
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """Return the commands' names."""
         return list(self.commands)
 
@@ -53,7 +62,8 @@ class _Group(click.Group):
 def cli(ctx: click.Context, home: Path) -> None:
     """Drop a CSV, get a better churn model and a report.
 
-    A home is a folder with a settings.yaml; make one with `churnwatch init`.
+    A home is a folder with a settings.yaml; make one with `churnwatch init`. Every command that works on a home takes
+    --home before or after its name.
     """
     ctx.obj = home
 

@@ -54,7 +54,8 @@ def dataset(schema: Schema, engine: Engine, parts: Sequence[Path], *, key: Seque
 def current_customers(schema: Schema, source: str) -> str | None:
     """Return the query of the newest row of every customer who is not known to have left; None without an id.
 
-    A customer without a name cannot be called, so rows without an id are not among them.
+    A customer without a name cannot be called, so rows without an id are not among them. The order is fixed, since
+    the last digit of a probability depends on which rows are computed together.
     """
     if schema.id is None:
         return None
@@ -62,7 +63,7 @@ def current_customers(schema: Schema, source: str) -> str | None:
     return (
         f"SELECT * FROM (SELECT *, {cells.label(schema)} AS _y, row_number() OVER (PARTITION BY {name(schema.id)}"
         f" ORDER BY {newest}_batch DESC, _line DESC) AS _nth FROM {source} WHERE {name(schema.id)} IS NOT NULL) AS c"
-        " WHERE _nth = 1 AND (_y IS NULL OR _y = 0)"
+        f" WHERE _nth = 1 AND (_y IS NULL OR _y = 0) ORDER BY {name(schema.id)}"
     )
 
 

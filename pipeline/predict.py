@@ -16,6 +16,7 @@ from churnwatch.pipeline import features, files
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.schema import Schema
 
+_ADDED = ("probability", "decision", "model")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -41,7 +42,7 @@ def predict(
     version: str,
     ranked: bool = False,
 ) -> Predicted:
-    """Predict the rows of a query, batch by batch.
+    """Predict the rows of a query, batch by batch. A kept column that is called as ours gets ` (input)` to its name.
 
     Args:
         model: as `registry.load` gives it.
@@ -50,9 +51,10 @@ def predict(
         query: rows with the schema's features.
         keep: columns of the query that go into the result.
         version: of the model, such as v7.
-        ranked: the highest probability first, instead of the query's order.
+        ranked: the highest probability first, then by the kept columns, instead of the query's order.
     """
     found = []
+    names = [f"{column} (input)" if column.lower() in _ADDED else column for column in keep]
     wanted = list(model.feature_names_in_)
     for batch in engine.batches(query):
         if not batch.num_rows:
@@ -62,14 +64,15 @@ def predict(
         columns = [batch.column(column) for column in keep]
         columns += [pa.array(probability), pa.array((probability >= model.threshold).astype(np.int8))]
         columns.append(pa.array([version] * batch.num_rows, pa.string()))
-        found.append(pa.Table.from_arrays(columns, names=[*keep, "probability", "decision", "model"]))
-    table = pa.concat_tables(found) if found else _nothing(keep)
-    return Predicted(table.sort_by([("probability", "descending")]) if ranked else table)
+        found.append(pa.Table.from_arrays(columns, names=[*names, *_ADDED]))
+    table = pa.concat_tables(found) if found else _nothing(names)
+    order = [("probability", "descending"), *((column, "ascending") for column in names)]
+    return Predicted(table.sort_by(order) if ranked else table)
 
 
-def _nothing(keep: Sequence[str]) -> pa.Table:
-    kinds = {"probability": pa.float64(), "decision": pa.int8(), "model": pa.string()}
-    return pa.schema([*((column, pa.string()) for column in keep), *kinds.items()]).empty_table()
+def _nothing(names: Sequence[str]) -> pa.Table:
+    kinds = zip(_ADDED, (pa.float64(), pa.int8(), pa.string()), strict=True)
+    return pa.schema([*((column, pa.string()) for column in names), *kinds]).empty_table()
 
 
 def write(predicted: Predicted, target: Path) -> str:

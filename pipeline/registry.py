@@ -74,7 +74,7 @@ def write_version(
 
 def write_ingested(path: Path, names: Sequence[str]) -> None:
     """Write names as a Python list, the way the field's classic exercise keeps them."""
-    path.write_text(repr(list(names)) + "\n", encoding="utf-8")
+    files.write_text(path, repr(list(names)) + "\n")
 
 
 def load(models: Path, model: Model) -> FixedThresholdClassifier:

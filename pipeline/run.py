@@ -179,7 +179,8 @@ class _Recorded:
 
     def all(self) -> tuple[str, tuple[str, ...]]:
         """Do what is left of the run; return what came of it in one sentence, and the warnings."""
-        sources = [Source(file, self._home.source / file.path) for file in self._ledger.run_files(self._run)]
+        folder = self._home.source
+        sources = [Source(file, scan.located(folder, file.path)) for file in self._ledger.run_files(self._run)]
         schema = schemas.resolve(self._home, self._ledger, self._engine, sources)
         steps = Steps(self._home, self._ledger, self._engine, schema, self._run)
         with self._step("ingest"):

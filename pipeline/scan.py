@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,6 +54,14 @@ def observe(folder: Path, name: str) -> Signature | None:
 def shown(name: str) -> str:
     """Return a file name as text that the ledger can hold: bytes that are no UTF-8 are escaped."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def located(folder: Path, path: str) -> Path:
+    """Return where a file lies that the ledger knows under this name; the other way round of `shown`."""
+    if "\\" in path:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            return next((Path(entry.path) for entry in entries if shown(entry.name) == path), folder / path)
+    return folder / path
 
 
 def pending(ledger: Reader, seen: Iterable[Signature]) -> list[Signature]:

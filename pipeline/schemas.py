@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import msgspec
+
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.errors import SettingsError
@@ -13,7 +15,7 @@ from churnwatch.pipeline.infer_types import infer_types
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.schema import Schema, from_settings
-from churnwatch.pipeline.settings import Column, ColumnType, Home
+from churnwatch.pipeline.settings import Column, Home
 
 
 def resolve(home: Home, ledger: Ledger, engine: Engine, sources: Sequence[Source]) -> Schema:
@@ -26,10 +28,10 @@ def resolve(home: Home, ledger: Ledger, engine: Engine, sources: Sequence[Source
     columns = home.settings.declared or _kept(known) or _inferred(home, engine, sources)
     schema = from_settings(home.settings, columns)
     if known is None:
-        ledger.add_schema(schema.canonical, at=iso(utc_now()))
-    elif known[1] != schema.canonical:
+        ledger.add_schema(_text(schema), at=iso(utc_now()))
+    elif (difference := _difference(_kept(known), schema.columns)) is not None:
         raise SettingsError(
-            f"settings.yaml: columns: {_difference(known[1], schema.canonical)} since the data set was begun. Names and"
+            f"settings.yaml: columns: {difference} since the data set was begun. Names and"
             " types make the row keys, so they stay; checks may change. Put it back, or begin a new home."
         )
     return schema
@@ -47,10 +49,20 @@ def current(home: Home, ledger: Ledger) -> Schema:
     return from_settings(home.settings, columns)
 
 
+def _text(schema: Schema) -> str:
+    """Return what is kept of a schema: its columns in their order, and how dates are written, which was inferred too."""
+    kinds = {
+        name: {"type": column.type.value, "format": column.format} if column.format else column.type.value
+        for name, column in schema.columns.items()
+    }
+    return json.dumps(kinds, ensure_ascii=False)
+
+
 def _kept(known: tuple[int, str] | None) -> dict[str, Column]:
     if known is None:
         return {}
-    return {name: Column(type=ColumnType(kind)) for name, kind in json.loads(known[1]).items()}
+    kinds = {name: {"type": kind} if isinstance(kind, str) else kind for name, kind in json.loads(known[1]).items()}
+    return msgspec.convert(kinds, dict[str, Column])
 
 
 def _inferred(home: Home, engine: Engine, sources: Sequence[Source]) -> dict[str, Column]:
@@ -63,12 +75,12 @@ def _inferred(home: Home, engine: Engine, sources: Sequence[Source]) -> dict[str
                         " declared. See `churnwatch init --from FILE.csv`.")  # fmt: skip
 
 
-def _difference(old: str, new: str) -> str:
-    before, after = json.loads(old), json.loads(new)
-    for name in before:
+def _difference(before: dict[str, Column], after: dict[str, Column]) -> str | None:
+    """Say in which name or type two schemas differ; the order does not count."""
+    for name, column in before.items():
         if name not in after:
             return f"`{name}` is gone"
-        if after[name] != before[name]:
-            return f"`{name}` became {after[name]} (it was {before[name]})"
-    added = next(name for name in after if name not in before)
-    return f"`{added}` was added"
+        if after[name].type != column.type:
+            return f"`{name}` became {after[name].type} (it was {column.type})"
+    added = next((name for name in after if name not in before), None)
+    return None if added is None else f"`{added}` was added"

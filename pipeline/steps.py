@@ -35,7 +35,7 @@ from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.records import Batch, Decision, FileEvent, FileState, Model, Prediction, SourceFile
-from churnwatch.pipeline.scan import look
+from churnwatch.pipeline.scan import located, look
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
@@ -52,8 +52,11 @@ class Steps:
 
     def ingest(self, sources: Sequence[Source]) -> None:
         """Put the new rows of the run's labelled files into the data set, as one part and one transaction."""
-        if self._ledger.run_file_states(self._run):
-            return
+        if not self._ledger.run_file_states(self._run):
+            self._ingest(sources)
+        registry.write_ingested(self._home.ingested / registry.INGESTED, self._ledger.ingested_files())
+
+    def _ingest(self, sources: Sequence[Source]) -> None:
         home, csv = self._home, self._home.settings.csv
         found = load.classify([source for source in sources if source.unchanged()], self._schema, csv)
         loaded = load.load(found.labelled, self._schema, csv, self._engine)
@@ -80,7 +83,6 @@ class Steps:
             ledger.add(*(bookkeeping.profile_record(self._run, each) for each in profiles))
             if part:
                 ledger.add(bookkeeping.part_record(self._run, at, part))
-        registry.write_ingested(home.ingested / registry.INGESTED, ledger.ingested_files())
 
     def has_news(self) -> bool:
         """Tell whether the run brought labelled rows that were not there before."""
@@ -294,9 +296,9 @@ class Steps:
     def _requests(self) -> list[load.Opened]:
         """Return this run's files without the target that have no predictions yet, and those of former runs."""
         answered = {row["file"] for row in self._ledger.run_file_states(self._run)}
-        own = [file for file in self._ledger.run_files(self._run) if file.file not in answered]
-        files = [*self._ledger.waiting_files(), *own]
-        sources = [Source(file, self._home.source / file.path) for file in files]
+        waiting = self._ledger.waiting_files()
+        own = [file for file in self._ledger.run_files(self._run) if file.file not in answered and file not in waiting]
+        sources = [Source(file, located(self._home.source, file.path)) for file in (*waiting, *own)]
         classified = load.classify(
             [each for each in sources if each.unchanged()], self._schema, self._home.settings.csv
         )
@@ -316,6 +318,7 @@ class Steps:
             request, model, self._schema, self._home.settings.csv, self._engine, version=champion.name
         )
         if not loaded.opened:
+            self._ledger.add(*(bookkeeping.refusal_record(self._run, iso(utc_now()), each) for each in loaded.refused))
             return
         bad = sum(each.rows for each in loaded.quarantines)
         rows = len(found.table)
