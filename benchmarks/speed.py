@@ -116,8 +116,7 @@ def ingest_at_scale(scratch: Path, history: int) -> Iterator[list[Any]]:
         "≥ 5× slower",
         f"{pandas_s / later:.0f}×",
     ]
-    yield [f"{label}: our memory ({memory:.0f} MB, making the history included) to pandas' ({pandas_mb:.0f} MB)", "≤ 1/4",
-           f"{memory / pandas_mb:.2f}"]  # fmt: skip
+    yield [f"{label}: memory, {memory:.0f} MB, to pandas' {pandas_mb:.0f} MB", "≤ 1/4", f"{memory / pandas_mb:.2f}"]
 
 
 def _ingest(path: Path, shape: schema.Schema, given: settings.Settings, engine: Any, history: list[Path]) -> float:

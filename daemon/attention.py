@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -14,6 +15,7 @@ from churnwatch.pipeline.records import Decision
 from churnwatch.pipeline.settings import Home
 
 DAEMON_LOCK = "daemon.lock"
+_ENOUGH_ROWS = 30  # positive, and as many negative: with fewer it may be chance
 _LOW_DISK_BYTES = 200 << 20
 _REPORT_TAKES = timedelta(seconds=30)
 _STALE_CHECK = timedelta(days=7)
@@ -24,6 +26,7 @@ def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
     return [
         *_daemon(home),
         *_last_run(ledger),
+        *_model(ledger),
         *_files(home, ledger),
         *_release(ledger),
         *_packages(ledger, now or utc_now()),
@@ -58,6 +61,26 @@ def _last_run(ledger: Reader) -> Iterator[str]:
     for warning in (run["warning"], run["decision_warning"]):
         if warning:
             yield f"run {run['run']}: {warning}"
+
+
+def _model(ledger: Reader) -> Iterator[str]:
+    """The model in use did no better on the newest rows than saying of everybody that they leave."""
+    newest = ledger.runs(limit=1)
+    counts: Counter[str] = Counter()
+    for row in ledger.metrics(run=newest[0]["run"], split="prequential") if newest else ():
+        counts[row["name"]] += row["value"] or 0
+    hits, misses = counts["true_positives"], counts["false_negatives"]
+    alarms, rest = counts["false_positives"], counts["true_negatives"]
+    if min(hits + misses, alarms + rest) < _ENOUGH_ROWS:
+        return
+    f1 = 2 * hits / (2 * hits + alarms + misses)
+    share = (hits + misses) / (hits + misses + alarms + rest)
+    everybody = 2 * share / (1 + share)
+    if f1 <= everybody:
+        yield (
+            f"on the new rows of run {newest[0]['run']} the model in use had F1 {f1:.2f}; saying `leaves` of everybody"
+            f" has {everybody:.2f}"
+        )
 
 
 def _files(home: Home, ledger: Reader) -> Iterator[str]:

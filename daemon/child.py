@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     logs.set_up()
     try:
         return _check_packages(folder) if what == "packages" else _run(folder)
-    except ChurnwatchError as error:
+    except (ChurnwatchError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - expected: one line
         return EXPECTED
     except Exception:

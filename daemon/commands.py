@@ -60,9 +60,11 @@ def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, lis
             opened, model, schema, home.settings.csv, engine, version=champion.model.name
         )
     predict.write_csv(found.table, output)
-    told = [*opened.findings, *(f"{q.rows} row(s) left out, first on line {q.first_line}: {q.column_name or 'row'} {q.reason}"
-                                for q in loaded.quarantines)]  # fmt: skip
-    return len(found.table), found.positives, told
+    left_out = [
+        f"{each.rows} row(s) left out, first on line {each.first_line}: {each.column_name or 'row'} {each.reason}"
+        for each in loaded.quarantines
+    ]
+    return len(found.table), found.positives, [*opened.findings, *left_out]
 
 
 def export_csv(folder: Path, output: Path) -> int:

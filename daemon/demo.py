@@ -136,9 +136,8 @@ def _end(home: Home, tell: Tell) -> None:
     tell(f"\nThe report:         {home.report}")
     for row in (next(r for r in reversed(predictions) if r["file"] is None), predictions[-1]):
         whose = "your customers" if row["file"] is None else row["source"]
-        tell(
-            f"The predictions:    {home.predictions / row['path'].replace('.parquet', '.csv')}  ({row['rows']:,} rows: {whose})"
-        )
+        path = (home.predictions / row["path"]).with_suffix(".csv")
+        tell(f"The predictions:    {path}  ({row['rows']:,} rows: {whose})")
     tell(f"""
 What to try next:
     churnwatch --home {home.path} report --open        the report in your browser

@@ -20,14 +20,20 @@ def as_json(rows: Sequence[Row] | Row) -> str:
 
 def table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
     """Return an aligned table; nothing stands where nothing is known."""
-    return tabulate(list(rows), headers=headers, tablefmt="simple", floatfmt=".3f", missingval="")
+    text: str = tabulate(list(rows), headers=headers, tablefmt="simple", floatfmt=".3f", missingval="")
+    return text
+
+
+def moment(text: str) -> str:
+    """Return a time of the ledger for a table: to the second, without the T."""
+    return text[:19].replace("T", " ")
 
 
 def files(rows: Sequence[Row], findings: Sequence[Row]) -> str:
     """Return every file with what became of it, and what was guessed when it was read."""
     shown = table(
-        ((r["file"], r["path"], r["state"].replace("_", " "), r["rows_read"], r["accepted"], r["duplicate"], r["quarantined"],
-          r["run"], r["reason"]) for r in rows),
+        ((r["file"], r["path"], r["state"].replace("_", " "), r["rows_read"], r["accepted"], r["duplicate"],
+          r["quarantined"], r["run"], r["reason"]) for r in rows),
         ("file", "name", "state", "read", "accepted", "duplicate", "quarantined", "run", "reason"),
     )  # fmt: skip
     names = {row["file"] for row in rows}
@@ -38,7 +44,7 @@ def files(rows: Sequence[Row], findings: Sequence[Row]) -> str:
 def runs(rows: Sequence[Row]) -> str:
     """Return runs, newest first."""
     return table(
-        ((r["run"], r["started_at"][:19].replace("T", " "), r["status"], r["wall_s"], r["attempt"], r["decision"],
+        ((r["run"], moment(r["started_at"]), r["status"], r["wall_s"], r["attempt"], r["decision"],
           r["candidate_value"], r["champion_value"], r["sentence"] or r["note"] or r["error"]) for r in rows),
         ("run", "began (UTC)", "status", "s", "attempt", "decision", "F1 new", "F1 old", "what came of it"),
     )  # fmt: skip
@@ -109,12 +115,12 @@ def _metrics(rows: Sequence[Row]) -> str:
 def models(rows: Sequence[Row], releases: Sequence[Row]) -> str:
     """Return the model versions, and what served when, by whom and why."""
     versions = table(
-        ((f"v{r['version']}", r["estimator"], r["f1"], r["train_rows"], r["run"], r["created_at"][:19].replace("T", " "), r["decision"])
+        ((f"v{r['version']}", r["estimator"], r["f1"], r["train_rows"], r["run"], moment(r["created_at"]), r["decision"])
          for r in rows),
         ("version", "estimator", "F1 on the holdout", "trained on", "run", "made (UTC)", "decision"),
     )  # fmt: skip
     served = table(
-        ((f"v{r['version']}", r["from_at"][:19].replace("T", " "), (r["until_at"] or "now")[:19].replace("T", " "), r["kind"], r["actor"], r["why"])
+        ((f"v{r['version']}", moment(r["from_at"]), moment(r["until_at"] or "now"), r["kind"], r["actor"], r["why"])
          for r in releases),
         ("version", "from (UTC)", "until", "how", "by", "why"),
     )  # fmt: skip
@@ -128,7 +134,7 @@ def packages(check: Row | None, findings: Sequence[Row]) -> str:
     counts = ", ".join(
         f"{'unknown' if check[kind] is None else check[kind]} {kind}" for kind in ("outdated", "vulnerable")
     )
-    head = f"{check['packages']} packages checked at {check['checked_at']}: {counts}, {check['unknown']} could not be checked."
+    head = f"{check['packages']} packages checked at {check['checked_at']}: {counts}, {check['unknown']} unknown."
     rows = table(
         (
             (f["kind"], f["package"], f["installed"], f["latest"], f["advisory"], f["fixed_in"], f["reason"])

@@ -94,6 +94,7 @@ class Service:
         if self._packages is not None:
             self._packages.terminate()
             self._packages.wait()
+        self._systemd.close()
         log.info("stopped")
 
     def _sleep(self, until: float) -> None:

@@ -59,7 +59,7 @@ class Settler:
         return self._settled(stable, now)
 
     def _is_stable(self, watched: _Watched, now: float) -> bool:
-        if now - watched.quiet_since < self.stability_s:
+        if now < watched.quiet_since + self.stability_s:  # the same sum as `next_at`: at that very moment it is stable
             return False
         if watched.stable_since is None:
             watched.stable_since = now

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from churnwatch.pipeline import files, settings
 from churnwatch.pipeline.errors import UsageError
@@ -23,6 +24,11 @@ class _Given:
     positive: str | None
     date: str | None = None
     exclude: tuple[str, ...] = ()
+
+    def answered(self, question: Question, answer: str) -> _Given:
+        """Add an answer."""
+        known: dict[str, Any] = {question.field: answer}
+        return replace(self, **known)
 
 
 def init(
@@ -90,7 +96,7 @@ def _inferred(sample: Path, given: _Given, ask: Ask | None) -> Inference:
             return found
         question = found.questions[0]
         answer = _answer(question, ask)
-        given = replace(given, **{question.field: answer})
+        given = given.answered(question, answer)
 
 
 def _answer(question: Question, ask: Ask | None) -> str:

@@ -137,7 +137,8 @@ def _champion(champion: dict[str, Any] | None) -> str:
         else f"F1 {champion['f1']:.3f} on {champion['holdout_rows']:,} holdout rows"
     )
     pinned = ", pinned" if champion["pinned"] else ""
-    return f"v{champion['version']} ({champion['estimator']}), {f1}, since {champion['since'][:16].replace('T', ' ')} UTC{pinned}"
+    since = champion["since"][:16].replace("T", " ")
+    return f"v{champion['version']} ({champion['estimator']}), {f1}, since {since} UTC{pinned}"
 
 
 def _packages(check: dict[str, Any] | None, now: datetime) -> str:

@@ -11,25 +11,36 @@ class Systemd:
     """The service manager, if there is one (`NOTIFY_SOCKET` is set)."""
 
     def __init__(self) -> None:
-        self._notifier = sdnotify.SystemdNotifier()
+        # The library leaves an open socket behind where there is no address to send to.
+        self._notifier = sdnotify.SystemdNotifier() if os.environ.get("NOTIFY_SOCKET") else None
         self.watchdog_s = _watchdog_s()
 
     def ready(self, status: str) -> None:
         """Say that start-up is done."""
-        self._notifier.notify(f"READY=1\nSTATUS={_line(status)}")
+        self._say(f"READY=1\nSTATUS={_line(status)}")
 
     def status(self, text: str) -> None:
         """Say in a line what goes on."""
-        self._notifier.notify(f"STATUS={_line(text)}")
+        self._say(f"STATUS={_line(text)}")
 
     def alive(self) -> None:
         """Say that the loop turns; said from nowhere else, so that a stuck loop falls silent."""
         if self.watchdog_s is not None:
-            self._notifier.notify("WATCHDOG=1")
+            self._say("WATCHDOG=1")
 
     def stopping(self) -> None:
         """Say that the end has begun."""
-        self._notifier.notify("STOPPING=1")
+        self._say("STOPPING=1")
+
+    def close(self) -> None:
+        """Say no more."""
+        if self._notifier is not None and self._notifier.socket is not None:
+            self._notifier.socket.close()
+
+    def _say(self, text: str) -> None:
+        if self._notifier is not None:
+            # The library writes Latin-1 and drops in silence what does not fit; this way UTF-8 goes out.
+            self._notifier.notify(text.encode("utf-8", "surrogateescape").decode("latin-1"))
 
 
 def _watchdog_s() -> float | None:

@@ -60,7 +60,7 @@ def present(column: str, csv: Csv) -> str:
     return f"CASE WHEN trim({cell}, ' \t') = ''{missing} THEN NULL ELSE {cell} END"
 
 
-def checks(schema: Schema, csv: Csv) -> list[Check]:
+def checks(schema: Schema) -> list[Check]:
     """Return all checks in the order of the columns. `_raw_N` is the text of column N, its name the typed value."""
     found: list[Check] = []
     for index, (column, kind) in enumerate(schema.columns.items()):

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -71,7 +71,7 @@ class DuckDB:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return a query's rows."""
-        return cast("list[tuple[Any, ...]]", self._run(sql).fetchall())
+        return self._run(sql).fetchall()
 
     def arrow(self, sql: str) -> pa.Table:
         """Return a query's result as one Arrow table."""

@@ -7,6 +7,7 @@ import itertools
 import re
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import jinja2
 import matplotlib as mpl
@@ -24,7 +25,7 @@ from churnwatch.pipeline.settings import ColumnType
 _COLOURS = {"#010101": "var(--ink)", "#020202": "var(--bar)", "#030303": "var(--rate)", "#040404": "var(--line)"}
 _INK, _BAR, _RATE, _LINE = _COLOURS
 _LEVEL_LABEL = 5  # characters; ten longer ones would run into each other
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # letters, not outlines: small, and read by a screen reader
     "svg.hashsalt": "churnwatch",  # the same file gives the same page
     "text.parse_math": False,

@@ -87,4 +87,5 @@ def typed(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
 
 def usable(rows: Rows) -> list[str]:
     """Return the columns that tell rows apart: constant ones, and those without any value, never enter a model."""
-    return [column for column in rows.X.columns if rows.X[column].nunique(dropna=False) > 1]
+    distinct = rows.X.nunique(dropna=False)
+    return [column for column in rows.X.columns if distinct[column] > 1]

@@ -89,21 +89,16 @@ def decide_first(y: Labels, candidate: Labels, *, baseline: float, gate: Gate) -
     _, new = _f1(np.array([count_cells(y, candidate, candidate)], dtype=np.float64))[0]
     new = float(new)
     able = _short_of(positives, rows, gate) is None
-    facts = {"rows": rows, "positives": positives, "candidate_value": new, "champion_value": baseline,
-             "delta": new - baseline}  # fmt: skip
     if able and new <= baseline:
-        return Evidence(
-            Decision.REFUSED,
-            f"Refused: F1 {new:.3f} on {rows:,} holdout rows is no better than the baseline's {baseline:.3f}.",
-            **facts,
+        decision, warning = Decision.REFUSED, None
+        sentence = f"Refused: F1 {new:.3f} on {rows:,} holdout rows is no better than the baseline's {baseline:.3f}."
+    else:
+        decision = Decision.FIRST
+        warning = None if able else f"the holdout has {rows:,} rows, {positives:,} of them positive: too few to judge"
+        sentence = (
+            f"Released as the first model: F1 {new:.3f} on {rows:,} holdout rows; the baseline has {baseline:.3f}."
         )
-    warning = None if able else f"the holdout has {rows:,} rows, {positives:,} of them positive: too few to judge"
-    return Evidence(
-        Decision.FIRST,
-        f"Released as the first model: F1 {new:.3f} on {rows:,} holdout rows; the baseline has {baseline:.3f}.",
-        **facts,
-        warning=warning,
-    )
+    return Evidence(decision, sentence, rows, positives, new, baseline, new - baseline, warning=warning)
 
 
 def count_cells(y: Labels, champion: Labels, candidate: Labels) -> tuple[int, ...]:

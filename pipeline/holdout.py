@@ -71,9 +71,11 @@ def from_test_folder(schema: Schema, engine: Engine, csv: Csv, sources: Sequence
     classified = load.classify(sources, schema, csv)
     problems = [f"{refused.source.path}: {refused.reason}" for refused in classified.refused]
     problems += [f"{request.source.path}: it has no column `{schema.target}`" for request in classified.requests]
+    loaded = load.load(classified.labelled, schema, csv, engine)
+    problems += [f"{refused.source.path}: {refused.reason}" for refused in loaded.refused]
+    problems += [f"{source.path}: it changed while it was read" for source in loaded.changed]
     if problems:
         raise DataError(f"test folder: {problems[0]}. Mend the file or take it out.")
-    loaded = load.load(classified.labelled, schema, csv, engine)
     first, second = cells.md5_halves("_md5")
     engine.table(
         "tests",

@@ -124,7 +124,12 @@ def _listed(columns: Sequence[str]) -> str:
 def load(opened: Sequence[Opened], schema: Schema, csv: Csv, engine: Engine, *, with_target: bool = True) -> Loaded:
     """Read files into the engine's tables `typed` and `bad`."""
     columns = [column for column in schema.names if with_target or column != schema.target]
-    refused, changed, kept, small, large, unread = [], [], [], [], [], []
+    refused: list[Refused] = []
+    changed: list[Source] = []
+    kept: list[Opened] = []
+    small: list[tuple[int, pa.Table]] = []
+    large: list[tuple[int, str]] = []
+    unread: list[tuple[int, BadRow]] = []
     for file in opened:
         number = file.source.file.file
         try:
@@ -137,7 +142,10 @@ def load(opened: Sequence[Opened], schema: Schema, csv: Csv, engine: Engine, *, 
             continue
         kept.append(file)
         unread += [(number, row) for row in found.bad]
-        (large if isinstance(found.rows, str) else small).append((number, found.rows))
+        if isinstance(found.rows, str):
+            large.append((number, found.rows))
+        else:
+            small.append((number, found.rows))
     texts = _texts(small, large, columns, engine)
     _check_rows(texts, columns, schema, csv, engine)
     _set_bad_aside(texts, columns, unread, schema, csv, engine)
@@ -167,7 +175,7 @@ def _check_rows(texts: str, columns: Sequence[str], schema: Schema, csv: Csv, en
     """Make the table `checked`: all rows, typed, with `_bad`, the number of the first check that each one breaks."""
     cases = "".join(
         f" WHEN {check.broken} THEN {number}"
-        for number, check in enumerate(cells.checks(schema, csv))
+        for number, check in enumerate(cells.checks(schema))
         if check.column_name in columns
     )
     bad = f"CASE{cases} END" if cases else "CAST(NULL AS INTEGER)"
@@ -189,7 +197,7 @@ def _set_bad_aside(
     engine: Engine,
 ) -> None:
     """Make the table `bad`: every row that is not in `typed`, with its text and the reason."""
-    found = cells.checks(schema, csv)
+    found = cells.checks(schema)
     engine.table("checks", pa.table({
         "_bad": pa.array(range(len(found)), pa.int32()),
         "check_name": pa.array([check.check_name for check in found], pa.string()),

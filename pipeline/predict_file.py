@@ -20,7 +20,7 @@ from churnwatch.pipeline.settings import Csv
 def predict_opened(
     opened: Opened, model: FixedThresholdClassifier, schema: Schema, csv: Csv, engine: Engine, *, version: str
 ) -> tuple[Predicted, Loaded]:
-    """Predict the rows of a file in their order, with all columns but the target; rows that break a check are set aside.
+    """Predict a file's rows in their order, with all columns but the target; rows that break a check are set aside.
 
     Returns the predictions, and what was loaded (no file, when it changed while it was read).
     """

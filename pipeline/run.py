@@ -92,9 +92,7 @@ def work(
     Returns the outcome of each attempt, none where there was nothing to do. What is expected to go wrong is an
     outcome; a bug is raised once the ledger knows of it.
     """
-    outcomes = []
-    for row in ledger.unfinished(MOST_BREAKDOWNS):
-        outcomes.append(_attempt(home, ledger, row["run"], progress))
+    outcomes = [_attempt(home, ledger, row["run"], progress) for row in ledger.unfinished(MOST_BREAKDOWNS)]
     open_inputs = {file.path for row in ledger.unfinished(MOST_BREAKDOWNS) for file in ledger.run_files(row["run"])}
     seen = scan.look(home.source)
     wanted = [

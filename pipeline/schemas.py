@@ -50,7 +50,7 @@ def current(home: Home, ledger: Ledger) -> Schema:
 
 
 def _text(schema: Schema) -> str:
-    """Return what is kept of a schema: its columns in their order, and how dates are written, which was inferred too."""
+    """Return what is kept of a schema: columns in their order, and how dates are written, which was inferred too."""
     kinds = {
         name: {"type": column.type.value, "format": column.format} if column.format else column.type.value
         for name, column in schema.columns.items()

@@ -50,7 +50,7 @@ class _Checked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pass
 
 
-class Column(_Checked):
+class Column(_Checked, frozen=True):
     """What one column must look like; a row that breaks it is quarantined."""
 
     type: ColumnType
@@ -62,7 +62,7 @@ class Column(_Checked):
     format: str | None = None  # of dates, as strptime has it; ISO 8601 when not given
 
 
-class Csv(_Checked):
+class Csv(_Checked, frozen=True):
     """How the source's CSVs are written."""
 
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] | None = None  # None: the one that fits the header
@@ -70,7 +70,7 @@ class Csv(_Checked):
     missing: tuple[str, ...] = ()  # texts that mean "no value", besides an empty or blank cell
 
 
-class Training(_Checked):
+class Training(_Checked, frozen=True):
     """How candidates are trained."""
 
     mode: Literal["refit", "compare"] = "compare"
@@ -84,7 +84,7 @@ class Training(_Checked):
     max_gap: Share = 0.1  # F1 on the training rows less F1 on the holdout, above which the report warns
 
 
-class Gate(_Checked):
+class Gate(_Checked, frozen=True):
     """When a candidate may replace the champion."""
 
     policy: Policy = Policy.PROVEN
@@ -94,14 +94,14 @@ class Gate(_Checked):
     min_positives: Annotated[int, Meta(ge=0)] = 30  # and as many negatives; below it, the gate is undecidable
 
 
-class Packages(_Checked):
+class Packages(_Checked, frozen=True):
     """The check of outdated and vulnerable packages."""
 
     check: Literal["daily", "never"] = "daily"
     timeout_s: Positive = 60.0
 
 
-class Settings(_Checked):
+class Settings(_Checked, frozen=True):
     """All settings of a home."""
 
     target: Name

@@ -34,6 +34,7 @@ from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.manifest import manifest
+from churnwatch.pipeline.predict import Predicted
 from churnwatch.pipeline.records import Batch, Decision, FileEvent, FileState, Model, Prediction, SourceFile
 from churnwatch.pipeline.scan import located, look
 from churnwatch.pipeline.schema import Schema
@@ -112,6 +113,8 @@ class Steps:
         champion = self._ledger.champion()
         if champion is None or self._ledger.metrics(run=self._run, split="prequential"):
             return
+        if self._ledger.model_of_run(self._run) is not None:
+            return  # the champion may be what this very run has learned from these rows
         model = registry.load(self._home.models, champion.model)
         new = self._engine.scan(self._parts(self._run))
         records = []
@@ -157,15 +160,16 @@ class Steps:
         )  # fmt: skip
         with self._ledger.transaction():
             self._ledger.add(
-                Model(version, self._run, candidate.estimator, json.dumps(candidate.parameters, sort_keys=True), candidate.threshold,
-                      written.folder.name, written.sha256, written.manifest_sha256, candidate.rows,
-                      candidate.positives, iso(utc_now()))
+                Model(version, self._run, candidate.estimator, json.dumps(candidate.parameters, sort_keys=True),
+                      candidate.threshold, written.folder.name, written.sha256, written.manifest_sha256,
+                      candidate.rows, candidate.positives, iso(utc_now()))
             )  # fmt: skip
             for split, values, size in (("train", on_train, len(rows)), ("holdout", on_holdout, len(judged))):
                 self._ledger.add_all(bookkeeping.metric_records(
                     self._run, values, rows=size, subject="candidate", split=split, version=version))  # fmt: skip
             for each in candidate.comparisons:
-                found = {self._home.settings.training.metric: each.value} if each.value is not None else {}
+                metric: str = self._home.settings.training.metric
+                found = {metric: each.value} if each.value is not None else {}
                 self._ledger.add_all(bookkeeping.metric_records(
                     self._run, found, rows=len(rows), subject=each.estimator, split="cross_validation"))  # fmt: skip
 
@@ -329,7 +333,7 @@ class Steps:
             self._ledger.add(FileEvent(number, self._run, prediction.at, FileState.PREDICTED, rows + bad, rows, 0, bad))
             self._ledger.add(*(bookkeeping.quarantine_record(self._run, each) for each in loaded.quarantines))
 
-    def _written(self, found: predict.Predicted, champion: Model, stem: str, file: int | None = None) -> Prediction:
+    def _written(self, found: Predicted, champion: Model, stem: str, file: int | None = None) -> Prediction:
         target = self._home.predictions / f"{stem}.parquet"
         sha256 = predict.write(found, target)
         return Prediction(self._run, file, champion.version, target.name, sha256, len(found.table), found.positives,

@@ -178,7 +178,7 @@ def _grouped(rows: Rows) -> bool:
 def _groups(rows: Rows) -> npt.NDArray[np.int64]:
     """Number the customers; each row without an id is a customer of its own."""
     assert rows.ids is not None  # noqa: S101 - asked only where `_grouped`
-    codes = rows.ids.astype("category").cat.codes.to_numpy(dtype=np.int64)
+    codes = np.asarray(rows.ids.astype("category").cat.codes, dtype=np.int64)
     nameless = codes < 0
     codes[nameless] = codes.max(initial=0) + 1 + np.arange(nameless.sum())
     return codes

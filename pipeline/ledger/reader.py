@@ -97,7 +97,8 @@ class Reader:
         return [
             SourceFile(**row)
             for row in self.rows(
-                "SELECT f.* FROM files f JOIN what_became_of_files w USING (file) WHERE w.state = 'waiting' ORDER BY f.file"
+                "SELECT f.* FROM files f JOIN what_became_of_files w USING (file)"
+                " WHERE w.state = 'waiting' ORDER BY f.file"
             )
         ]
 
@@ -217,7 +218,8 @@ class Reader:
         """Return all attempts of a run."""
         return self.rows(
             "SELECT a.attempt, a.started_at, a.pid, n.ended_at, coalesce(n.status, 'running') AS status, n.wall_s,"
-            " n.error, n.note, n.warning FROM attempts a LEFT JOIN attempt_ends n USING (run, attempt) WHERE a.run = ? ORDER BY attempt",
+            " n.error, n.note, n.warning FROM attempts a LEFT JOIN attempt_ends n USING (run, attempt)"
+            " WHERE a.run = ? ORDER BY attempt",
             run,
         )
 

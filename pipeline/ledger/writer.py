@@ -59,13 +59,33 @@ _TABLES: dict[type, str] = {
 class PackageCheckLike(Protocol):
     """What the ledger keeps of a package check."""
 
-    checked_at: str
-    packages: int
-    outdated: int | None
-    vulnerable: int | None
-    unknown: int
-    error: str | None
-    findings: Sequence[Any]
+    @property
+    def checked_at(self) -> str:
+        """When."""
+
+    @property
+    def packages(self) -> int:
+        """How many were looked at."""
+
+    @property
+    def outdated(self) -> int | None:
+        """How many are outdated; None: unknown."""
+
+    @property
+    def vulnerable(self) -> int | None:
+        """How many are vulnerable; None: unknown."""
+
+    @property
+    def unknown(self) -> int:
+        """How many could not be checked."""
+
+    @property
+    def error(self) -> str | None:
+        """Why a whole part could not be checked."""
+
+    @property
+    def findings(self) -> Sequence[DataclassInstance]:
+        """One for each package that is not in order."""
 
 
 class Ledger(Reader):
@@ -189,7 +209,8 @@ class Ledger(Reader):
         """Return the file of this path, signature and content, new or known."""
         with self.transaction():
             known = self._one(
-                "SELECT * FROM files WHERE path = ? AND size_bytes = ? AND mtime_ns = ? AND ctime_ns = ? AND sha256 = ?",
+                "SELECT * FROM files"
+                " WHERE path = ? AND size_bytes = ? AND mtime_ns = ? AND ctime_ns = ? AND sha256 = ?",
                 seen.path, seen.size_bytes, seen.mtime_ns, seen.ctime_ns, sha256,
             )  # fmt: skip
             if known is not None:
