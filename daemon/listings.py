@@ -115,8 +115,8 @@ def _metrics(rows: Sequence[Row]) -> str:
 def models(rows: Sequence[Row], releases: Sequence[Row]) -> str:
     """Return the model versions, and what served when, by whom and why."""
     versions = table(
-        ((f"v{r['version']}", r["estimator"], r["f1"], r["train_rows"], r["run"], moment(r["created_at"]), r["decision"])
-         for r in rows),
+        ((f"v{r['version']}", r["estimator"], r["f1"], r["train_rows"], r["run"], moment(r["created_at"]),
+          r["decision"]) for r in rows),
         ("version", "estimator", "F1 on the holdout", "trained on", "run", "made (UTC)", "decision"),
     )  # fmt: skip
     served = table(

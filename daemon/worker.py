@@ -80,7 +80,7 @@ class Worker:
         self._kill()
 
     def stop(self) -> None:
-        """End whatever goes on: a run gets a little time to finish, else it is killed and taken up at the next start."""
+        """End whatever goes on: a run gets a little time, else it is killed and taken up at the next start."""
         if self._process is None:
             return
         if self.busy:

@@ -148,7 +148,7 @@ def load(opened: Sequence[Opened], schema: Schema, csv: Csv, engine: Engine, *, 
             small.append((number, found.rows))
     texts = _texts(small, large, columns, engine)
     _check_rows(texts, columns, schema, csv, engine)
-    _set_bad_aside(texts, columns, unread, schema, csv, engine)
+    _set_bad_aside(texts, columns, unread, schema, engine)
     return Loaded(tuple(kept), tuple(refused), tuple(changed), _count_bad(engine))
 
 
@@ -193,7 +193,6 @@ def _set_bad_aside(
     columns: Sequence[str],
     unread: Sequence[tuple[int, BadRow]],
     schema: Schema,
-    csv: Csv,
     engine: Engine,
 ) -> None:
     """Make the table `bad`: every row that is not in `typed`, with its text and the reason."""
