@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from churnwatch.pipeline.records import FileState
 from churnwatch.pipeline.sample_settings import settings_for
 from churnwatch.pipeline.settings import Home
 
-MONTHS, ROWS, SEED = 8, 1500, 20260101
+MONTHS, ROWS, SEED = 8, 1200, 20260101
 _CHANGES_AT = 5  # months from 0: from here on customers behave differently
 _LIMIT_S = 120.0
 _MARK = ".churnwatch-demo"
@@ -138,9 +139,16 @@ def _end(home: Home, tell: Tell) -> None:
         whose = "your customers" if row["file"] is None else row["source"]
         path = (home.predictions / row["path"]).with_suffix(".csv")
         tell(f"The predictions:    {path}  ({row['rows']:,} rows: {whose})")
+    command, at = _command(), os.path.relpath(home.path)
     tell(f"""
 What to try next:
-    churnwatch --home {home.path} report --open        the report in your browser
-    churnwatch --home {home.path} runs                 every decision with its reason
-    churnwatch --home {home.path} rollback --why test  go back to the model before
-    churnwatch init my-home --from my-customers.csv    a home for your own data""")
+    {command} --home {at} report --open        the report in your browser
+    {command} --home {at} runs                 every decision with its reason
+    {command} --home {at} rollback --why test  go back to the model before
+    {command} explore my-customers.csv                   a first look at your own data
+    {command} init my-home --from my-customers.csv       a home for it""")
+
+
+def _command() -> str:
+    """Return what to type: the name, or where it lies when it is not on the path."""
+    return "churnwatch" if shutil.which("churnwatch") else os.path.relpath(Path(sys.executable).with_name("churnwatch"))

@@ -51,9 +51,10 @@ def build(
         classifier = _classifier(HistGradientBoostingClassifier, {**_BOOSTING, **given, **parameters}, parameters)
         columns = ColumnTransformer([("number", "passthrough", list(numeric)), ("text", _one_hot(), list(categorical))])
     else:
-        cls = LogisticRegression if estimator == "logistic" else _import(estimator)
-        defaults = {"max_iter": 1000} if estimator == "logistic" else {}
-        classifier = _classifier(cls, {**defaults, **given, **parameters}, parameters)
+        if estimator == "logistic":
+            classifier = _classifier(LogisticRegression, {"max_iter": 1000, **given, **parameters}, parameters)
+        else:
+            classifier = _imported(estimator, {**given, **parameters}, parameters)
         filled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
         columns = ColumnTransformer([("number", filled, list(numeric)), ("text", _one_hot(), list(categorical))])
     pipeline = Pipeline([("columns", columns), ("classifier", classifier)])
@@ -90,14 +91,19 @@ def _classifier(cls: type, wanted: Mapping[str, Any], parameters: Mapping[str, A
     return cls(**{key: value for key, value in wanted.items() if key in known})
 
 
-def _import(path: str) -> type:
-    """Import a classifier by its path, such as `sklearn.ensemble.RandomForestClassifier`."""
+def _imported(path: str, wanted: Mapping[str, Any], parameters: Mapping[str, Any]) -> BaseEstimator:
+    """Make a classifier by its import path, such as `sklearn.ensemble.RandomForestClassifier`."""
     module, _, cls = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), cls)
-    except (ImportError, AttributeError, ValueError):
+    except (ImportError, AttributeError, TypeError, ValueError):
         raise SettingsError(f"settings.yaml: training.estimators: no `{path}`. Use logistic, boosting, or the import"
                             " path of a scikit-learn classifier that is installed here.") from None  # fmt: skip
-    if not (inspect.isclass(found) and is_classifier(found()) and hasattr(found, "predict_proba")):
+    try:
+        classifier = _classifier(found, wanted, parameters)
+        fits = is_classifier(classifier) and hasattr(classifier, "predict_proba")  # SVC has it only when asked for
+    except (AttributeError, TypeError, ValueError):
+        fits = False
+    if not fits:
         raise SettingsError(f"settings.yaml: training.estimators: `{path}` is no classifier with probabilities.")
-    return found
+    return classifier

@@ -92,9 +92,9 @@ def point(link: Path, to: str) -> None:
     fsync(link.parent)
 
 
-def sweep(folder: Path) -> int:
-    """Remove what interrupted writes left beside their targets; return how many there were."""
-    left = [path for path in folder.glob(".*.tmp") if folder.is_dir()]
+def sweep(folder: Path, names: str) -> int:
+    """Remove what interrupted writes left beside targets of these names (a glob); return how many there were."""
+    left = list(folder.glob(f".{names}.tmp")) if folder.is_dir() else []
     for path in left:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

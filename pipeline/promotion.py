@@ -45,8 +45,9 @@ def release(
 
 
 def roll_forward(home: Home, ledger: Ledger) -> Model | None:
-    """Finish a promotion that a crash cut short; return what was promoted."""
+    """Finish a promotion that a crash cut short, and remove what it left; return what was promoted."""
     with _lock(home):
+        files.sweep(home.deployment, "*")
         intent = ledger.open_intent()
         if intent is None:
             return None

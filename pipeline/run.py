@@ -60,8 +60,9 @@ def recover(home: Home, ledger: Ledger, *, why: str = "the process ended before 
     promoted = promotion.roll_forward(home, ledger)
     if promoted is not None:
         log.warning("the promotion of %s had been cut short; it is done now", promoted.name)
-    for folder in (home.ingested, home.models, home.deployment, home.predictions):
-        files.sweep(folder)
+    # Only what runs write: a command such as `export` may be writing beside it this very moment.
+    for folder, names in ((home.ingested, "part*"), (home.models, "v*"), (home.predictions, "run-*")):
+        files.sweep(folder, names)
 
 
 def _give_up(ledger: Ledger, run: int, at: str) -> None:

@@ -7,8 +7,10 @@ keeps its zeros (YAML alone would make a boolean and a number of them).
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
+import math
 import re
 from collections.abc import Iterator
 from enum import StrEnum
@@ -236,28 +238,57 @@ def parse(text: str, where: str = FILE_NAME) -> Settings:
     """
     try:
         node = yaml.compose(text, Loader=yaml.BaseLoader)
+        values = _plain(node) or {}
+    except RecursionError:
+        raise SettingsError(f"{where}: not valid YAML: something in it contains itself.") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise SettingsError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from None
     try:
-        settings = msgspec.convert(_plain(node) or {}, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False)
         _check_together(settings)
     except msgspec.ValidationError as error:
         raise SettingsError(_explain(str(error), node, where)) from None
     return settings
 
 
-def _plain(node: yaml.Node | None) -> Any:
-    """Build values from nodes; an empty value counts as not given."""
+def _plain(node: yaml.Node | None, *, typed: bool = False) -> Any:
+    """Build values from nodes; an empty value counts as not given.
+
+    Below `parameters` no type is known beforehand, so that a scalar there is what it looks like.
+    """
     if isinstance(node, yaml.MappingNode):
-        pairs = ((key.value, _plain(value)) for key, value in node.value)
+        pairs = ((key, _plain(value, typed=typed or key == "parameters")) for key, value in _named(node))
         return {key: value for key, value in pairs if value is not None}
     if isinstance(node, yaml.SequenceNode):
-        return ["" if (value := _plain(item)) is None else value for item in node.value]
+        return ["" if (value := _plain(item, typed=typed)) is None else value for item in node.value]
     if isinstance(node, yaml.ScalarNode):
-        return None if node.value == "" and node.style is None else node.value
+        if node.style is None and (node.value == "" or typed):
+            return _looks_like(node.value)
+        return node.value
     return None
+
+
+def _named(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+    seen = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem="a name must be a word", problem_mark=key.start_mark)
+        if key.value in seen:
+            raise yaml.MarkedYAMLError(problem=f"`{key.value}` stands twice", problem_mark=key.start_mark)
+        seen.add(key.value)
+        yield key.value, value
+
+
+def _looks_like(text: str) -> bool | int | float | str | None:
+    if text in ("true", "false", ""):
+        return text == "true" if text else None
+    for kind in (int, float):
+        if re.fullmatch(r"[+-]?[0-9.]+([eE][+-]?[0-9]+)?", text):
+            with contextlib.suppress(ValueError):
+                return kind(text)
+    return text
 
 
 def _check_together(settings: Settings) -> None:
@@ -273,6 +304,9 @@ def _check_together(settings: Settings) -> None:
             for column in columns:
                 if column is not None and column not in known:
                     raise msgspec.ValidationError(f"`{column}` is not one of `columns` - at `$.{name}`")
+    for column, kind in settings.declared.items():
+        if not all(math.isfinite(bound) for bound in (kind.min, kind.max) if bound is not None):
+            raise msgspec.ValidationError(f"a bound that is no number - at `$.columns.{column}`")
     if settings.on_conflict == "latest" and not settings.key:
         raise msgspec.ValidationError("`latest` needs a `key` to tell which rows are the same - at `$.on_conflict`")
     if settings.target in settings.exclude + settings.forbidden:
