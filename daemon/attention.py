@@ -65,9 +65,10 @@ def _last_run(ledger: Reader) -> Iterator[str]:
 
 def _model(ledger: Reader) -> Iterator[str]:
     """The model in use did no better on the newest rows than saying of everybody that they leave."""
-    newest = ledger.runs(limit=1)
+    champion = ledger.champion()
+    tested = ledger.newest_prequential(champion.model.version) if champion is not None else []
     counts: Counter[str] = Counter()
-    for row in ledger.metrics(run=newest[0]["run"], split="prequential") if newest else ():
+    for row in tested:
         counts[row["name"]] += row["value"] or 0
     hits, misses = counts["true_positives"], counts["false_negatives"]
     alarms, rest = counts["false_positives"], counts["true_negatives"]
@@ -78,8 +79,8 @@ def _model(ledger: Reader) -> Iterator[str]:
     everybody = 2 * share / (1 + share)
     if f1 <= everybody:
         yield (
-            f"on the new rows of run {newest[0]['run']} the model in use had F1 {f1:.2f}; saying `leaves` of everybody"
-            f" has {everybody:.2f}"
+            f"on the new rows of run {tested[0]['run']} the model in use had F1 {f1:.2f}, no better than saying `leaves`"
+            f" of everybody ({everybody:.2f})"
         )
 
 

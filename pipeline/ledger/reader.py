@@ -359,6 +359,15 @@ class Reader:
         where = f"WHERE {' AND '.join(f'{name} = ?' for name in given)}" if given else ""
         return self.rows(f"SELECT * FROM metrics {where} ORDER BY rowid", *given.values())
 
+    def newest_prequential(self, version: int) -> list[Row]:
+        """Return how a version did on the newest batches that it was tested on before anything learned from them."""
+        return self.rows(
+            "SELECT * FROM metrics WHERE version = ? AND split = 'prequential' AND run ="
+            " (SELECT max(run) FROM metrics WHERE version = ? AND split = 'prequential') ORDER BY rowid",
+            version,
+            version,
+        )
+
     def f1_over_time(self) -> list[Row]:
         """Return every F1 ever computed, oldest first."""
         return self.rows("SELECT * FROM f1_over_time ORDER BY run")
