@@ -79,8 +79,8 @@ def _model(ledger: Reader) -> Iterator[str]:
     everybody = 2 * share / (1 + share)
     if f1 <= everybody:
         yield (
-            f"on the new rows of run {tested[0]['run']} the model in use had F1 {f1:.2f}, no better than saying `leaves`"
-            f" of everybody ({everybody:.2f})"
+            f"on the new rows of run {tested[0]['run']} the model in use had F1 {f1:.2f}, no better than saying"
+            f" `leaves` of everybody ({everybody:.2f})"
         )
 
 

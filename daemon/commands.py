@@ -9,7 +9,8 @@ from pathlib import Path
 from churnwatch.daemon import work
 from churnwatch.daemon.attention import DAEMON_LOCK
 from churnwatch.daemon.settle import Settler
-from churnwatch.pipeline import export, files, predict, predict_file, registry, scan, schemas, settings
+from churnwatch.pipeline import export, files, predict_file, registry, scan, schemas, settings
+from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import NotFoundError
 from churnwatch.pipeline.ledger.writer import Ledger
@@ -59,7 +60,7 @@ def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, lis
         found, loaded = predict_file.predict_opened(
             opened, model, schema, home.settings.csv, engine, version=champion.model.name
         )
-    predict.write_csv(found.table, output)
+    write_csv(found.table, output)
     left_out = [
         f"{each.rows} row(s) left out, first on line {each.first_line}: {each.column_name or 'row'} {each.reason}"
         for each in loaded.quarantines

@@ -14,14 +14,14 @@ from churnwatch.pipeline.settings import STATE_FOLDER
 _ERROR_LOG = "error.log"
 
 
-def set_up(level: int = logging.INFO) -> None:
-    """Log to standard error; the journal adds the time itself."""
+def set_up() -> None:
+    """Log to standard error: each step for somebody who watches a terminal; the journal adds the time itself."""
     shape = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(shape, datefmt="%H:%M:%S"))
     root = logging.getLogger("churnwatch")
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(logging.DEBUG if sys.stderr.isatty() else logging.INFO)
 
 
 def keep_traceback(home: Path) -> Path | None:

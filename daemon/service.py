@@ -135,6 +135,7 @@ class Service:
         if "hint" in message:
             self._hint(message["hint"], now)
         elif "step" in message:
+            log.debug("  %s …", message["step"])
             self._systemd.status(f"run: {message['step']}")
         elif "ended" in message:
             self._ended(message["ended"], now)

@@ -84,11 +84,19 @@ def _bounds(value: str, kind: Column) -> list[tuple[str, str, str]]:
     if kind.max is not None and numeric:
         found.append(("max", f"above {kind.max:g}", f"{value} > {kind.max!r}"))
     if kind.allowed:
-        texts = ", ".join(literal(text) for text in kind.allowed)
-        found.append(("allowed", "none of the allowed values", f"CAST({value} AS VARCHAR) NOT IN ({texts})"))
+        values = ", ".join(_allowed(text, kind) for text in kind.allowed)
+        none = f"{value} IS NOT NULL AND NOT coalesce({value} IN ({values}), false)"
+        found.append(("allowed", "none of the allowed values", none))
     if kind.required:
         found.append(("required", "missing, but required", f"{value} IS NULL"))
     return found
+
+
+def _allowed(text: str, kind: Column) -> str:
+    """Return the SQL of an allowed value in the column's type; NULL for what can be none."""
+    if kind.type is ColumnType.DATE and kind.format:
+        return f"try_strptime({literal(text)}, {literal(kind.format)})"
+    return f"TRY_CAST({literal(text)} AS {_SQL_TYPES[kind.type]})"
 
 
 def raw(index: int) -> str:

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 from sklearn.model_selection import FixedThresholdClassifier
 
 from churnwatch.pipeline import features, files
+from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.schema import Schema
 
 _ADDED = ("probability", "decision", "model")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -82,18 +81,3 @@ def write(predicted: Predicted, target: Path) -> str:
         sha256 = files.sha256_of(beside)
     write_csv(predicted.table, target.with_suffix(".csv"))
     return sha256
-
-
-def write_csv(table: pa.Table, target: Path) -> None:
-    """Write a CSV for people to open: a text that a spreadsheet would run as a formula gets an apostrophe first."""
-    safe = table
-    for index, column in enumerate(table.schema):
-        if pa.types.is_string(column.type):
-            texts = [_inert(text) for text in table[column.name].to_pylist()]
-            safe = safe.set_column(index, column.name, pa.array(texts, pa.string()))
-    with files.written_beside(target) as beside:
-        pyarrow.csv.write_csv(safe, beside)
-
-
-def _inert(text: str | None) -> str | None:
-    return f"'{text}" if text and text.startswith(_FORMULA_STARTS) else text

@@ -43,7 +43,7 @@ def open_file(path: Path, schema: Schema, csv: Csv) -> Opened:
     file = SourceFile(0, path.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, "", "")
     opened = load.open_source(Source(file, path), schema, csv)
     if isinstance(opened, Refused):
-        raise DataError(f"{path}: {opened.reason}.")
+        raise DataError(f"{path}: {opened.reason}")
     if schema.target in opened.opening.header:
         return replace(
             opened, findings=(*opened.findings, f"column `{schema.target}` left out: it is what is predicted")

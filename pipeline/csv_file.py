@@ -1,0 +1,38 @@
+"""Writing CSVs for people to open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from churnwatch.pipeline import files
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_csv(table: pa.Table, target: Path) -> None:
+    """Write a table so that it opens well in a spreadsheet.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe first; dates without a time are written as dates.
+    """
+    shown = table
+    for index, field in enumerate(table.schema):
+        column = table[field.name]
+        if pa.types.is_string(field.type):
+            inert = pa.array([_inert(text) for text in column.to_pylist()], pa.string())
+            shown = shown.set_column(index, field.name, inert)
+        elif pa.types.is_timestamp(field.type) and _has_no_times(column):
+            shown = shown.set_column(index, field.name, column.cast(pa.date32()))
+    with files.written_beside(target) as beside:
+        pyarrow.csv.write_csv(shown, beside)
+
+
+def _inert(text: str | None) -> str | None:
+    return f"'{text}" if text and text.startswith(_FORMULA_STARTS) else text
+
+
+def _has_no_times(column: pa.ChunkedArray) -> bool:
+    return bool(pc.all(pc.equal(column, pc.floor_temporal(column, unit="day"))).as_py() in (True, None))
