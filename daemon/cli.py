@@ -106,8 +106,8 @@ def explore(file: Path, target: str | None, positive: str | None, output: Path |
     """Take a first look at a CSV: types, gaps, distributions, who leaves, likely leaks and duplicates."""
     import shutil
 
-    from churnwatch.pipeline import explore as look
     from churnwatch.pipeline.files import write_text
+    from churnwatch.pipeline.firstlook import explore as look
 
     found = look.explore(file, target=target, positive=positive)
     click.echo(look.render_text(found, width=shutil.get_terminal_size().columns))

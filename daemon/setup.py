@@ -9,7 +9,7 @@ from typing import Any
 
 from churnwatch.pipeline import files, settings
 from churnwatch.pipeline.errors import UsageError
-from churnwatch.pipeline.infer import Inference, Question, classic_settings_text, infer, settings_text
+from churnwatch.pipeline.firstlook.infer import Inference, Question, classic_settings_text, infer, settings_text
 
 Ask = Callable[[str, tuple[str, ...]], str]
 Tell = Callable[[str], None]

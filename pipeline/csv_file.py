@@ -16,7 +16,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def write_csv(table: pa.Table, target: Path) -> None:
     """Write a table so that it opens well in a spreadsheet.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe first; dates without a time are written as dates.
+    A text that a spreadsheet would run as a formula gets an apostrophe first; dates without a time stay dates.
     """
     shown = table
     for index, field in enumerate(table.schema):

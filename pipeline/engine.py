@@ -18,9 +18,6 @@ from churnwatch.pipeline.errors import DataError
 
 T = TypeVar("T")
 
-# What a query over a CSV raises at text that it cannot split into cells.
-UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException)
-
 
 def name(identifier: str) -> str:
     """Quote a column's or table's name."""
@@ -97,7 +94,7 @@ class DuckDB:
     def _guarded(query: Callable[[], T]) -> T:
         try:
             return query()
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException) as error:
             raise DataError(f"the data set cannot be read or written: {error}") from error
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from churnwatch.pipeline.engine import UNREADABLE, Engine, literal, name
+from churnwatch.pipeline.engine import Engine, literal, name
+from churnwatch.pipeline.errors import DataError
 
 _DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
@@ -162,7 +163,7 @@ def _read_in_parallel(opening: Opening, engine: Engine, table: str) -> TextRows 
             f" max_line_size={_MAX_CELL}, store_rejects=true,"
             f" rejects_table={literal(f'{table}_errors')}, rejects_scan={literal(f'{table}_scans')})",
         )
-    except UNREADABLE:
+    except DataError:  # such as line ends of two kinds
         return None
     rejected = engine.rows(f"SELECT count(*) FROM {name(f'{table}_errors')}")[0][0]
     if rejected or not _is_faithful(body, engine, table, cells):

@@ -10,8 +10,8 @@ import msgspec
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.infer_head import read_sample
-from churnwatch.pipeline.infer_types import infer_types
+from churnwatch.pipeline.firstlook.column_types import infer_types
+from churnwatch.pipeline.firstlook.head import read_sample
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.schema import Schema, from_settings

@@ -12,7 +12,7 @@ import jinja2
 import yaml
 
 from churnwatch.pipeline.errors import UsageError
-from churnwatch.pipeline.inference import Inference
+from churnwatch.pipeline.firstlook.inference import Inference
 from churnwatch.pipeline.settings import Column, ColumnType, Csv, Policy
 
 _CLASSIC_FOLDERS = {
@@ -124,7 +124,7 @@ def _value(value: Any) -> str:
 def _template() -> jinja2.Template:
     # YAML knows no markup: names and values go through `quoted` instead of being escaped for HTML.
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("churnwatch.pipeline"),
+        loader=jinja2.PackageLoader("churnwatch.pipeline.firstlook"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

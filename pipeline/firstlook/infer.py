@@ -17,14 +17,15 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from churnwatch.pipeline import cells, infer_roles, single_column
+from churnwatch.pipeline import cells
 from churnwatch.pipeline.engine import duckdb_engine, name
 from churnwatch.pipeline.errors import UsageError
-from churnwatch.pipeline.infer_head import Sample, of_reading, read_sample
-from churnwatch.pipeline.infer_roles import Choice, Fact
-from churnwatch.pipeline.infer_settings import classic_settings_text, from_classic_config, settings_text
-from churnwatch.pipeline.infer_types import Types, infer_columns, infer_types, shown
-from churnwatch.pipeline.inference import Inference, Question
+from churnwatch.pipeline.firstlook import roles, single_column
+from churnwatch.pipeline.firstlook.column_types import Types, infer_columns, infer_types, shown
+from churnwatch.pipeline.firstlook.head import Sample, of_reading, read_sample
+from churnwatch.pipeline.firstlook.inference import Inference, Question
+from churnwatch.pipeline.firstlook.roles import Choice, Fact
+from churnwatch.pipeline.firstlook.settings_text import classic_settings_text, from_classic_config, settings_text
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Column, ColumnType, Csv
 
@@ -120,17 +121,17 @@ def _with_roles(sample: Sample, parts: _Parts, positive: str | None, exclude: tu
     chosen = parts.chosen
     if "date" not in chosen:
         facts = _facts(sample, parts, exclude)
-        parts = parts.take("date", infer_roles.pick_date(facts), "Which is the date of the snapshot?")
+        parts = parts.take("date", roles.pick_date(facts), "Which is the date of the snapshot?")
     elif parts.columns[chosen["date"]].type is not ColumnType.DATE:
         raise UsageError(f"--date: not every cell of {shown(chosen['date'])} is a date.")
     facts = _facts(sample, parts, exclude)
     if "target" not in chosen:
-        parts = parts.take("target", infer_roles.pick_target(facts), "Which column says who has left?")
+        parts = parts.take("target", roles.pick_target(facts), "Which column says who has left?")
     if "target" in parts.chosen:
         parts = _with_positive(sample, parts, positive)
     facts = [fact for fact in facts if fact.column not in parts.chosen.values()]
     if "id" not in chosen:
-        parts = parts.take("id", infer_roles.pick_id(facts), "Which column names the customer?")
+        parts = parts.take("id", roles.pick_id(facts), "Which column names the customer?")
     return _with_id(sample, parts)
 
 
@@ -163,7 +164,7 @@ def _with_positive(sample: Sample, parts: _Parts, positive: str | None) -> _Part
     if not values:
         raise UsageError(f"target: {shown(target)} has no value in the sample; name another with --target.")
     if positive is None:
-        choice = infer_roles.pick_positive(values)
+        choice = roles.pick_positive(values)
         parts = parts.take("positive", choice, f"Which value of {shown(target)} means that a customer has left?")
     else:
         _check_positive(positive, values, target, parts.columns[target])
@@ -211,7 +212,7 @@ def _repeats_are_real(sample: Sample, parts: _Parts) -> bool:
 def _with_exclusions(sample: Sample, parts: _Parts, exclude: tuple[str, ...]) -> Inference:
     """Leave out what says nothing or too much, and put everything together."""
     facts = _facts(sample, parts, exclude)
-    empty = infer_roles.to_leave_out(facts)
+    empty = roles.to_leave_out(facts)
     parts = parts.noted(*(f"exclude: {shown(column)}, because {why}" for column, why in empty.items()))
     found = _signals(sample, parts, [f.column for f in facts if f.column not in empty])
     leaks = tuple(column for column, auc in found.aucs.items() if found.judged and auc >= single_column.LEAK)

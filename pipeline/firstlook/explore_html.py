@@ -16,9 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from churnwatch.pipeline.exploration import Bucket, ColumnLook, Exploration
-from churnwatch.pipeline.explore_text import number
-from churnwatch.pipeline.infer_types import one_line
+from churnwatch.pipeline.firstlook.column_types import one_line
+from churnwatch.pipeline.firstlook.exploration import Bucket, ColumnLook, Exploration
+from churnwatch.pipeline.firstlook.explore_text import number
 from churnwatch.pipeline.settings import ColumnType
 
 # Colours that stand for the page's own, so that one drawing serves by day and by night.
@@ -135,7 +135,7 @@ def _code(line: str) -> Markup:
 @cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("churnwatch.pipeline"),
+        loader=jinja2.PackageLoader("churnwatch.pipeline.firstlook"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -13,7 +13,7 @@ import pytest
 
 from churnwatch.pipeline import sample
 from churnwatch.pipeline.errors import DataError, UsageError
-from churnwatch.pipeline.explore import ColumnLook, Exploration, explore, render_html, render_text
+from churnwatch.pipeline.firstlook.explore import ColumnLook, Exploration, explore, render_html, render_text
 from churnwatch.pipeline.sample import Like
 
 VOID = {"meta", "path", "use", "br", "link"}

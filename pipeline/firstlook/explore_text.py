@@ -6,8 +6,8 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator
 
-from churnwatch.pipeline.exploration import Bucket, ColumnLook, Exploration
-from churnwatch.pipeline.infer_types import one_line
+from churnwatch.pipeline.firstlook.column_types import one_line
+from churnwatch.pipeline.firstlook.exploration import Bucket, ColumnLook, Exploration
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"

@@ -16,11 +16,11 @@ import pandas as pd
 from churnwatch.pipeline import cells
 from churnwatch.pipeline.engine import Engine, duckdb_engine, name
 from churnwatch.pipeline.errors import DataError
-from churnwatch.pipeline.exploration import Bucket, ColumnLook, Exploration, Histogram, Quarantine
-from churnwatch.pipeline.explore_html import render_html
-from churnwatch.pipeline.explore_text import render_text
-from churnwatch.pipeline.infer import infer
-from churnwatch.pipeline.inference import Inference
+from churnwatch.pipeline.firstlook.exploration import Bucket, ColumnLook, Exploration, Histogram, Quarantine
+from churnwatch.pipeline.firstlook.explore_html import render_html
+from churnwatch.pipeline.firstlook.explore_text import render_text
+from churnwatch.pipeline.firstlook.infer import infer
+from churnwatch.pipeline.firstlook.inference import Inference
 from churnwatch.pipeline.load import Loaded, Refused, Source, load, open_source
 from churnwatch.pipeline.profile import ColumnProfile, profile
 from churnwatch.pipeline.records import SourceFile

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churnwatch.pipeline import infer_head, sample
+from churnwatch.pipeline import sample
 from churnwatch.pipeline.errors import DataError, UsageError
-from churnwatch.pipeline.infer import (
+from churnwatch.pipeline.firstlook import head
+from churnwatch.pipeline.firstlook.infer import (
     Inference,
     classic_settings_text,
     from_classic_config,
@@ -379,7 +380,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_long_file_is_read_up_to_a_point(
     customers: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(infer_head, "HEAD_ROWS", 120)
+    monkeypatch.setattr(head, "HEAD_ROWS", 120)
     frame = customers.astype({"age": object})
     frame.loc[200:, "age"] = "?"
     frame.loc[119, "plan"] = "broken\nin two"

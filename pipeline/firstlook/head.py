@@ -10,7 +10,7 @@ from pathlib import Path
 
 from churnwatch.pipeline.engine import Engine, name
 from churnwatch.pipeline.errors import DataError, UsageError
-from churnwatch.pipeline.infer_types import shown
+from churnwatch.pipeline.firstlook.column_types import shown
 from churnwatch.pipeline.read import BadRow, Opening, Refusal, TextRows, open_csv, read_rows
 from churnwatch.pipeline.schema import ROW_COLUMNS
 

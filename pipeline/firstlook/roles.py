@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from churnwatch.pipeline.infer_types import shown
+from churnwatch.pipeline.firstlook.column_types import shown
 from churnwatch.pipeline.settings import ColumnType
 
 _LEAVING = ("churn", "churned", "exited", "attrition", "attrited", "attritionflag", "left", "cancelled", "canceled")

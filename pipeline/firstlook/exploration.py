@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from churnwatch.pipeline.inference import Inference
+from churnwatch.pipeline.firstlook.inference import Inference
 from churnwatch.pipeline.profile import ColumnProfile
 from churnwatch.pipeline.settings import ColumnType
 
