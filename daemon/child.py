@@ -25,7 +25,7 @@ from churnwatch.pipeline.errors import ChurnwatchError
 from churnwatch.pipeline.records import Signature
 from churnwatch.pipeline.settings import Home, Settings
 
-OK, EXPECTED, BUG, ORPHANED = 0, 1, 3, 75
+OK, EXPECTED, BUG, ORPHANED, INTERRUPTED = 0, 1, 3, 75, 130
 log = logging.getLogger("churnwatch.child")
 
 
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str]) -> int:
     except (ChurnwatchError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - expected: one line
         return EXPECTED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except Exception:
         log.exception("a bug in the run")
         logs.keep_traceback(folder)

@@ -18,9 +18,11 @@ def as_json(rows: Sequence[Row] | Row) -> str:
     return json.dumps(rows, indent=2, ensure_ascii=False, default=str)
 
 
-def table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
-    """Return an aligned table; nothing stands where nothing is known."""
-    text: str = tabulate(list(rows), headers=headers, tablefmt="simple", floatfmt=".3f", missingval="")
+def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, numbers: bool = True) -> str:
+    """Return an aligned table; nothing stands where nothing is known. Without `numbers`, a text "1.10" stays as it is."""
+    text: str = tabulate(
+        list(rows), headers=headers, tablefmt="simple", floatfmt=".3f", missingval="", disable_numparse=not numbers
+    )
     return text
 
 
@@ -95,9 +97,10 @@ def run_text(found: Mapping[str, Any]) -> str:
         ((s["attempt"], s["step"], s["wall_s"], s["cpu_s"], s["peak_rss_bytes"] / 2**20) for s in found["steps"]),
         ("attempt", "step", "wall s", "CPU s", "peak MB"),
     )
-    sections = [("Attempts", attempts), ("Files", read), ("Quarantined rows", quarantined), ("Steps", steps),
-                ("Metrics", _metrics(found["metrics"]))]  # fmt: skip
-    return "\n".join(head) + "".join(f"\n\n{title}\n{text}" for title, text in sections if text)
+    sections = [("Attempts", "attempts", attempts), ("Files", "files", read),
+                ("Quarantined rows", "quarantines", quarantined), ("Steps", "steps", steps),
+                ("Metrics", "metrics", _metrics(found["metrics"]))]  # fmt: skip
+    return "\n".join(head) + "".join(f"\n\n{title}\n{text}" for title, key, text in sections if found[key])
 
 
 def _metrics(rows: Sequence[Row]) -> str:
@@ -141,5 +144,6 @@ def packages(check: Row | None, findings: Sequence[Row]) -> str:
             for f in findings
         ),
         ("finding", "package", "installed", "latest", "advisory", "fixed in", "reason"),
+        numbers=False,
     )
     return "\n".join(text for text in (head, check["error"], rows if findings else "") if text)

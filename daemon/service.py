@@ -92,7 +92,7 @@ class Service:
         self._watcher.stop()
         self._worker.stop()
         if self._packages is not None:
-            self._packages.terminate()
+            self._packages.send_signal(signal.SIGINT)  # the one it takes its own children along with
             self._packages.wait()
         self._systemd.close()
         log.info("stopped")

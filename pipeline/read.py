@@ -75,8 +75,6 @@ def open_csv(path: Path, *, delimiter: str | None = None, expected: Sequence[str
             return _header(path, first, file, encoding, delimiter, expected, findings)
     except UnicodeDecodeError as error:
         return Refusal(f"not a text file: byte {error.start} is no {encoding}")
-    except csv.Error as error:
-        return Refusal(f"line 1: the header cannot be read ({error})")
 
 
 def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
@@ -112,7 +110,9 @@ def _header(
     if "\0" in first:
         return Refusal("line 1: not a text file (it has NUL bytes)")
     known = set(expected)
-    splits = {d: _split(first, file, d) for d in ([delimiter] if delimiter else _DELIMITERS)}
+    splits = {d: cells for d in ([delimiter] if delimiter else _DELIMITERS) if (cells := _split(first, file, d))}
+    if not splits:
+        return Refusal("line 1: the header cannot be read: its quotes do not fit")
     best = max(splits, key=lambda d: (len(known & set(splits[d])), len(splits[d])))
     header = splits[best]
     if len(header) > _MAX_COLUMNS:
@@ -123,12 +123,15 @@ def _header(
     return Opening(path, encoding, best, header, findings)
 
 
-def _split(first: str, file: io.TextIOWrapper, delimiter: str) -> tuple[str, ...]:
-    """Split the header; a quoted name may go on over several lines."""
+def _split(first: str, file: io.TextIOWrapper, delimiter: str) -> tuple[str, ...] | None:
+    """Split the header; a quoted name may go on over several lines. None where the quotes do not fit."""
     file.seek(0)
     if '"' not in first:
         return tuple(cell.strip() for cell in first.rstrip("\r\n").split(delimiter))
-    return tuple(cell.strip() for cell in next(csv.reader(file, delimiter=delimiter, strict=True)))
+    try:
+        return tuple(cell.strip() for cell in next(csv.reader(file, delimiter=delimiter, strict=True)))
+    except csv.Error:
+        return None
 
 
 def _position(header: Sequence[str], folded: str) -> int:

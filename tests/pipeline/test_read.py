@@ -90,6 +90,13 @@ def test_the_delimiter_is_the_one_that_splits_the_header_most(put: Callable[...,
     assert (opening.delimiter, opening.header) == (delimiter, ("a", "b b", "c"))
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_quoted_header_is_split_too(put: Callable[..., Path], engine: DuckDB, delimiter: str) -> None:
+    path = put(delimiter.join(('"a"', '"b, c"', '"d ""e"""')) + "\n" + delimiter.join("123") + "\n")
+    assert (_opened(path).delimiter, _opened(path).header) == (delimiter, ("a", "b, c", 'd "e"'))
+    assert _rows(_read(path, engine), engine) == [(2, "1", "2", "3")]
+
+
 def test_the_delimiter_is_the_one_under_which_the_expected_columns_are_there(put: Callable[..., Path]) -> None:
     opening = _opened(put("id;name, first, last\n1;x\n"), expected=("id",))
     assert (opening.delimiter, opening.header) == (";", ("id", "name, first, last"))
@@ -115,11 +122,19 @@ def test_names_lose_blanks_around_them_and_may_be_quoted_over_lines(put: Callabl
         ("a,b\n".encode("utf-16-le"), "line 1: not a text file (it has NUL bytes)"),
         ("id,left,ID\n", "line 1: 1 column name(s) stand twice, such as column 1"),
         ("x,a,b,b\n", "line 1: 1 column name(s) stand twice, such as column 3"),
-        ('a,"b\n1,2\n3,4\n', "line 1: the header cannot be read (unexpected end of data)"),
     ],
 )
 def test_a_file_without_a_usable_header_is_refused(put: Callable[..., Path], content: str | bytes, reason: str) -> None:
     assert _refused(put(content)) == reason
+
+
+def test_a_header_whose_quotes_do_not_fit_is_refused(put: Callable[..., Path]) -> None:
+    path = put('id,left,"never closed\n1,2,3\n')
+    reason = "line 1: the header cannot be read: its quotes do not fit"
+    assert open_csv(path, delimiter=",") == Refusal(reason)
+    found = open_csv(path, expected=("id", "left"))
+    assert isinstance(found, Opening)
+    assert "id" not in found.header  # so that the file is refused for its columns
 
 
 def test_a_file_of_too_many_columns_is_refused(put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,124 @@
+"""The service manager's protocol, without a service manager: a socket and two variables are all it is."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from churnwatch.daemon.systemd import Systemd
+from churnwatch.pipeline.settings import Home
+
+WATCHDOG_S = 1.0
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(90.0)
+        yield listening
+
+
+def test_a_daemon_says_that_it_is_ready_alive_and_stopping(
+    daemon: Callable[..., Any], home: Home, manager: socket.socket
+) -> None:
+    running = daemon(home, NOTIFY_SOCKET=manager.getsockname(), WATCHDOG_USEC=str(int(WATCHDOG_S * 1e6)))
+    assert manager.recv(4096).decode() == f"READY=1\nSTATUS=watching {home.source}"
+    beats = []
+    while len(beats) < 4:
+        assert manager.recv(4096) == b"WATCHDOG=1"
+        beats.append(time.monotonic())
+    gaps = [later - earlier for earlier, later in zip(beats, beats[1:], strict=False)]
+    assert min(gaps) < WATCHDOG_S / 2 + 0.1  # the least of them, since others use this box, too
+    assert max(gaps) < WATCHDOG_S
+    assert running.stop() == 0
+    said = [manager.recv(4096)]
+    while said[-1] != b"STOPPING=1":
+        said.append(manager.recv(4096))
+    assert set(said[:-1]) <= {b"WATCHDOG=1"}
+    manager.settimeout(0.0)
+    with pytest.raises(BlockingIOError):
+        manager.recv(4096)  # nothing comes after the end
+
+
+def test_a_run_is_said_step_by_step(
+    daemon: Callable[..., Any], home: Home, months: tuple[Path, ...], manager: socket.socket
+) -> None:
+    running = daemon(home, NOTIFY_SOCKET=manager.getsockname())
+    assert manager.recv(4096).startswith(b"READY=1\n")
+    (home.source / "first.csv").write_bytes(months[0].read_bytes())
+    said = []
+    while not said or said[-1] != f"STATUS=watching {home.source}":
+        said.append(manager.recv(4096).decode())
+    steps = ("ingest", "test champion", "train", "evaluate", "promote", "predict", "report")
+    assert said == [*(f"STATUS=run: {step}" for step in steps), f"STATUS=watching {home.source}"]
+    running.stop()
+
+
+@pytest.fixture
+def told(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    told = Systemd()
+    yield told
+    told.close()
+
+
+def test_a_status_is_one_line_whatever_its_letters(told: Systemd, manager: socket.socket) -> None:
+    told.ready("watching /srv/Ωmega\nand more")
+    assert manager.recv(4096).decode() == "READY=1\nSTATUS=watching /srv/Ωmega and more"
+    told.status(os.fsdecode(b"caf\xe9.csv"))
+    assert manager.recv(4096) == b"STATUS=caf\xe9.csv"
+
+
+def test_the_watchdogs_time_is_taken_only_where_it_is_meant_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    assert Systemd().watchdog_s == 3.0
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
+    assert Systemd().watchdog_s == 3.0
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    assert Systemd().watchdog_s is None
+    monkeypatch.delenv("WATCHDOG_PID")
+    monkeypatch.setenv("WATCHDOG_USEC", "often")
+    assert Systemd().watchdog_s is None
+
+
+def test_without_a_watchdog_no_beat_is_sent(
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    told = Systemd()
+    told.alive()
+    told.stopping()
+    assert manager.recv(4096) == b"STOPPING=1"
+    told.close()
+
+
+def test_without_a_service_manager_nothing_is_said_and_nothing_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    told = Systemd()
+    told.ready("a")
+    told.status("b")
+    told.alive()
+    told.stopping()
+    told.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # sdnotify's own
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+def test_a_service_manager_that_is_gone_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
+    monkeypatch.setenv("WATCHDOG_USEC", "1")
+    told = Systemd()
+    told.ready("a")
+    told.alive()
+    told.close()

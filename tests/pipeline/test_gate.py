@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn.metrics import f1_score
+
+from churnwatch.pipeline.gate import Evidence, bootstrap, count_cells, decide, decide_first
+from churnwatch.pipeline.records import Decision
+from churnwatch.pipeline.settings import Gate, Policy
+
+Labels = npt.NDArray[np.int64]
+BETTER, PROVEN = Gate(policy=Policy.BETTER), Gate()
+
+
+def _labels(*counts: tuple[int, int, int, int]) -> tuple[Labels, Labels, Labels]:
+    """Return target, champion's and candidate's decisions of (how often, target, champion, candidate)."""
+    columns = [np.repeat([row[part] for row in counts], [row[0] for row in counts]) for part in (1, 2, 3)]
+    return columns[0], columns[1], columns[2]
+
+
+def _flipped(rng: np.random.Generator, y: Labels, share: float) -> Labels:
+    return np.where(rng.random(len(y)) < share, 1 - y, y)
+
+
+# -- counts and F1 ---------------------------------------------------------------------------------------------
+
+
+def test_rows_are_counted_by_target_and_both_decisions() -> None:
+    counted = [(index + 1, index >> 2, index >> 1 & 1, index & 1) for index in range(8)]
+    y, champion, candidate = _labels(*counted)
+    assert count_cells(y, champion, candidate) == (1, 2, 3, 4, 5, 6, 7, 8)
+    assert count_cells(y[:0], champion[:0], candidate[:0]) == (0,) * 8
+
+
+def test_values_are_the_f1_of_each_on_the_same_rows() -> None:
+    rng = np.random.default_rng(1)
+    y = (rng.random(500) < 0.3).astype(np.int64)
+    champion, candidate = _flipped(rng, y, 0.2), _flipped(rng, y, 0.1)
+    evidence = decide(y, champion, candidate, PROVEN)
+    assert evidence.champion_value == pytest.approx(f1_score(y, champion))
+    assert evidence.candidate_value == pytest.approx(f1_score(y, candidate))
+    assert evidence.delta == pytest.approx(f1_score(y, candidate) - f1_score(y, champion))
+    assert (evidence.rows, evidence.positives) == (500, int(y.sum()))
+    assert evidence.cells == count_cells(y, champion, candidate)
+
+
+def test_without_a_positive_anywhere_f1_is_nought() -> None:
+    nobody = np.zeros(10, dtype=np.int64)
+    evidence = decide(nobody, nobody, nobody, BETTER)
+    assert (evidence.champion_value, evidence.candidate_value) == (0.0, 0.0)
+
+
+# -- policy better ---------------------------------------------------------------------------------------------
+
+
+def test_better_promotes_any_higher_f1() -> None:
+    evidence = decide(*_labels((40, 1, 1, 1), (1, 1, 0, 1), (100, 0, 0, 0)), BETTER)
+    assert evidence.decision is Decision.PROMOTED
+    assert evidence.sentence == "Promoted: higher F1, 1.000 against 0.988 on the same 141 holdout rows."
+    assert evidence.warning is None
+    assert (evidence.low, evidence.high, evidence.p_value) == (None, None, None)
+
+
+def test_better_keeps_the_champion_at_equal_f1() -> None:
+    evidence = decide(*_labels((40, 1, 1, 1), (100, 0, 0, 0)), BETTER)
+    assert evidence.decision is Decision.KEPT
+    assert evidence.sentence == "Kept the champion: no higher F1, 1.000 against 1.000 on the same 140 holdout rows."
+
+
+def test_better_on_few_rows_warns_of_a_coin_toss() -> None:
+    evidence = decide(*_labels((2, 1, 0, 1), (3, 0, 0, 0)), BETTER)
+    assert evidence.decision is Decision.PROMOTED
+    assert evidence.warning == "policy `better` on 5 holdout rows (2 positive) is little more than a coin toss"
+    negatives = decide(*_labels((40, 1, 1, 1), (29, 0, 0, 0)), BETTER)
+    assert negatives.warning is not None
+
+
+# -- policy proven ---------------------------------------------------------------------------------------------
+
+
+def test_proven_promotes_what_is_better_beyond_luck() -> None:
+    evidence = decide(*_labels((100, 1, 1, 1), (60, 1, 0, 1), (10, 1, 1, 0), (300, 0, 0, 0)), PROVEN)
+    assert evidence.decision is Decision.PROMOTED
+    assert evidence.p_value is not None
+    assert evidence.low is not None
+    assert evidence.p_value == pytest.approx(1 / 2001)
+    assert evidence.low > 0
+    assert evidence.sentence.startswith(
+        "Promoted: F1 0.970 against 0.786 on the same 470 holdout rows (difference +0.184,"
+    )
+    assert evidence.sentence.endswith("p = 0.000).")
+
+
+def test_proven_keeps_the_champion_where_it_may_be_luck() -> None:
+    evidence = decide(*_labels((100, 1, 1, 1), (6, 1, 0, 1), (3, 1, 1, 0), (300, 0, 0, 0)), PROVEN)
+    assert evidence.decision is Decision.KEPT
+    assert evidence.p_value is not None
+    assert 0.05 < evidence.p_value < 0.3
+    assert ", but that may be luck (difference +0.0" in evidence.sentence
+
+
+def test_proven_asks_for_a_least_difference_however_sure_it_is() -> None:
+    counts = ((30_000, 1, 1, 1), (100, 1, 0, 1), (300_000, 0, 0, 0))
+    evidence = decide(*_labels(*counts), PROVEN)
+    assert evidence.decision is Decision.KEPT
+    assert evidence.p_value is not None
+    assert evidence.p_value < 0.001
+    assert evidence.sentence.endswith("; at least +0.005 is asked for.")
+    assert decide(*_labels(*counts), Gate(min_delta=0.001)).decision is Decision.PROMOTED
+
+
+def test_proven_keeps_the_champion_from_a_worse_candidate() -> None:
+    y, champion, candidate = _labels((100, 1, 1, 1), (60, 1, 0, 1), (10, 1, 1, 0), (300, 0, 0, 0))
+    evidence = decide(y, candidate, champion, PROVEN)
+    assert evidence.decision is Decision.KEPT
+    assert evidence.p_value is not None
+    assert evidence.p_value > 0.99
+
+
+@pytest.mark.parametrize(("positives", "negatives"), [(29, 100), (100, 29)])
+def test_proven_is_undecidable_on_too_few_rows_of_a_class(positives: int, negatives: int) -> None:
+    evidence = decide(*_labels((positives, 1, 0, 1), (negatives, 0, 0, 0)), PROVEN)
+    assert evidence.decision is Decision.UNDECIDABLE
+    assert not evidence.decision.promotes
+    assert evidence.sentence == (
+        f"Kept the champion, undecided: the holdout has {positives} positive and {negatives} negative rows;"
+        " 30 of each are needed."
+    )
+    assert (evidence.candidate_value, evidence.champion_value, evidence.p_value) == (1.0, 0.0, None)
+
+
+@pytest.mark.parametrize("gate", [BETTER, PROVEN])
+def test_without_a_holdout_nothing_can_be_decided(gate: Gate) -> None:
+    nothing = np.empty(0, dtype=np.int64)
+    assert decide(nothing, nothing, nothing, gate) == Evidence(
+        Decision.UNDECIDABLE, "Kept the champion, undecided: the holdout has no labelled rows yet.", 0, 0
+    )
+
+
+def test_the_same_seed_gives_the_same_evidence() -> None:
+    given = _labels((100, 1, 1, 1), (60, 1, 0, 1), (10, 1, 1, 0), (300, 0, 0, 0))
+    assert decide(*given, PROVEN, seed=4) == decide(*given, PROVEN, seed=4)
+    assert decide(*given, PROVEN, seed=4).low != decide(*given, PROVEN, seed=5).low
+
+
+# -- the first model -------------------------------------------------------------------------------------------
+
+
+def test_a_first_model_that_beats_the_baseline_is_released() -> None:
+    y, _, candidate = _labels((40, 1, 0, 1), (60, 0, 0, 0))
+    evidence = decide_first(y, candidate, baseline=0.571, gate=PROVEN)
+    assert evidence.decision is Decision.FIRST
+    assert evidence.warning is None
+    assert evidence.sentence == "Released as the first model: F1 1.000 on 100 holdout rows; the baseline has 0.571."
+    assert (evidence.candidate_value, evidence.champion_value) == (1.0, 0.571)
+
+
+def test_a_first_model_no_better_than_the_baseline_is_refused() -> None:
+    y, _, candidate = _labels((40, 1, 0, 1), (60, 0, 0, 1))
+    evidence = decide_first(y, candidate, baseline=f1_score(y, candidate), gate=PROVEN)
+    assert evidence.decision is Decision.REFUSED
+    assert not evidence.decision.promotes
+    assert evidence.sentence == "Refused: F1 0.571 on 100 holdout rows is no better than the baseline's 0.571."
+
+
+def test_a_first_model_that_nobody_can_judge_is_released_with_a_warning() -> None:
+    y, _, candidate = _labels((3, 1, 0, 0), (60, 0, 0, 0))
+    evidence = decide_first(y, candidate, baseline=0.1, gate=PROVEN)
+    assert evidence.decision is Decision.FIRST
+    assert evidence.warning == "the holdout has 63 rows, 3 of them positive: too few to judge"
+    nothing = np.empty(0, dtype=np.int64)
+    empty = decide_first(nothing, nothing, baseline=0.0, gate=PROVEN)
+    assert empty.decision is Decision.FIRST
+    assert empty.warning == "the holdout is empty: nobody knows how good this model is"
+
+
+# -- the statistics --------------------------------------------------------------------------------------------
+
+
+def _by_rows(y: Labels, champion: Labels, candidate: Labels, resamples: int) -> npt.NDArray[np.float64]:
+    """Resample rows one by one, as the book has it."""
+    rng, found = np.random.default_rng(11), []
+    for _ in range(resamples):
+        rows = rng.integers(len(y), size=len(y))
+        found.append(_f1(y[rows], candidate[rows]) - _f1(y[rows], champion[rows]))
+    return np.array(found)
+
+
+def _f1(y: Labels, decided: Labels) -> float:
+    return float(2 * np.sum(y & decided) / (np.sum(y) + np.sum(decided)))
+
+
+def test_the_multinomial_bootstrap_agrees_with_resampling_rows() -> None:
+    rng = np.random.default_rng(2)
+    y = (rng.random(400) < 0.3).astype(np.int64)
+    champion, candidate = _flipped(rng, y, 0.16), _flipped(rng, y, 0.15)
+    deltas = _by_rows(y, champion, candidate, 1000)
+    low, high, p_value = bootstrap(count_cells(y, champion, candidate), resamples=20_000, seed=0)
+    # Of 1,000 resamples, a 5 % quantile has a standard error of about 7 % of the spread.
+    tolerance = 0.25 * deltas.std()
+    assert low == pytest.approx(np.quantile(deltas, 0.05), abs=tolerance)
+    assert high == pytest.approx(np.quantile(deltas, 0.95), abs=tolerance)
+    assert p_value == pytest.approx(np.mean(deltas <= 0), abs=0.05)
+
+
+def test_a_candidate_that_is_no_better_is_promoted_in_at_most_one_of_twenty_runs() -> None:
+    rng, promoted, runs = np.random.default_rng(3), 0, 400
+    for run in range(runs):
+        y = (rng.random(600) < 0.3).astype(np.int64)
+        champion, candidate = _flipped(rng, y, 0.2), _flipped(rng, y, 0.2)
+        promoted += decide(y, champion, candidate, Gate(resamples=500), seed=run).decision.promotes
+    # Three standard errors above the promised 5 %.
+    assert promoted / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+    assert promoted > 0
+
+
+def test_a_candidate_better_by_five_points_on_five_thousand_rows_is_promoted() -> None:
+    rng, promoted, runs = np.random.default_rng(4), 0, 60
+    deltas = []
+    for run in range(runs):
+        y = (rng.random(5000) < 0.3).astype(np.int64)
+        champion, candidate = _flipped(rng, y, 0.2), _flipped(rng, y, 0.163)
+        evidence = decide(y, champion, candidate, Gate(resamples=500), seed=run)
+        promoted += evidence.decision.promotes
+        deltas.append(evidence.delta)
+    assert np.mean(deltas) == pytest.approx(0.05, abs=0.01)
+    assert promoted / runs >= 0.95

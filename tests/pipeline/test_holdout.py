@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from churnwatch.pipeline import load
+from churnwatch.pipeline.engine import DuckDB
+from churnwatch.pipeline.errors import DataError
+from churnwatch.pipeline.features import dataset
+from churnwatch.pipeline.holdout import from_test_folder, from_window, window_start
+from churnwatch.pipeline.ingest import ingest, write_part
+from churnwatch.pipeline.load import Source
+from churnwatch.pipeline.records import Batch
+from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.settings import Csv
+
+
+def _batch(number: int, holdout: int = 10, positives: int = 5) -> Batch:
+    return Batch(number, 1, number, 30, 30, 10, holdout, positives, None, None)
+
+
+@pytest.mark.parametrize(
+    ("batches", "newest", "enough", "first"),
+    [
+        ([], 5, 30, 1),
+        ([_batch(n) for n in range(1, 10)], 3, 0, 7),
+        ([_batch(n) for n in range(1, 10)], 3, 20, 6),
+        ([_batch(n) for n in range(1, 10)], 3, 1000, 1),
+        ([_batch(1, 50, 25), _batch(2, 50, 50), _batch(3, 50, 50)], 1, 20, 1),
+        ([_batch(1), _batch(2), _batch(3, 0, 0), _batch(4, 0, 0), _batch(5)], 2, 0, 2),
+        ([_batch(5), _batch(1), _batch(3)], 1, 0, 5),
+    ],
+    ids=["none", "the newest", "further back until enough", "all there is", "enough of both classes",
+         "batches without a held row do not count", "in any order"],
+)  # fmt: skip
+def test_the_window_starts_where_there_are_batches_and_rows_enough(
+    batches: list[Batch], newest: int, enough: int, first: int
+) -> None:
+    assert window_start(batches, newest=newest, enough=enough) == first
+
+
+@pytest.fixture
+def source(
+    engine: DuckDB, tmp_path: Path, make_schema: Callable[..., Schema], make_source: Callable[..., Source]
+) -> str:
+    """Return a data set of three batches of forty rows, of which some are held out."""
+    schema = make_schema(id="id")
+    drops = [
+        make_source(
+            "id,n,left\n" + "".join(f"c{batch}-{row},{row},{'yes' if row % 2 else 'no'}\n" for row in range(40))
+        )
+        for batch in range(3)
+    ]
+    loaded = load.load(load.classify(drops, schema, Csv()).labelled, schema, Csv(), engine)
+    ingest(loaded, schema, engine, history=(), next_batch=1, dedup=True, promise_holdout=True)
+    part = write_part(engine, tmp_path / "parts")
+    assert part is not None
+    return dataset(schema, engine, [part.path])
+
+
+def test_the_window_holds_the_promised_rows_of_its_batches_and_none_of_the_promised_is_trained_on(
+    engine: DuckDB, source: str, make_schema: Callable[..., Schema]
+) -> None:
+    [(held, positives)] = engine.rows(
+        f"SELECT count(*), count(*) FILTER (\"left\" = 'yes') FROM {source} WHERE _holdout AND _batch >= 2"
+    )
+    batches = [_batch(1, 12, 6), _batch(2, 12, 6), _batch(3, 12, 6)]
+    found = from_window(make_schema(id="id"), engine, source, batches, newest=2, enough=0)
+    assert (len(found.rows), found.rows.positives) == (held, positives)
+    assert found.rows.ids is not None
+    assert all(each.startswith(("c1-", "c2-")) for each in found.rows.ids)
+    assert found.origin == "30 % of customers by hash, batches 2 and later"
+    assert engine.rows(f"SELECT count(*) FROM {source} AS s WHERE {found.trainable} AND _holdout") == [(0,)]
+    assert engine.rows(f"SELECT count(*) FROM {source} AS s WHERE {found.trainable} OR _holdout") == [(120,)]
+
+
+def test_the_test_folder_judges_and_its_rows_are_not_trained_on(
+    engine: DuckDB, source: str, make_schema: Callable[..., Schema], make_source: Callable[..., Source]
+) -> None:
+    [(known,)] = engine.rows(f"SELECT id FROM {source} WHERE NOT _holdout AND n = 3 ORDER BY id LIMIT 1")
+    test = make_source(f"left,n,id\nyes,3,{known}\nno,4,nobody\n,5,unknown\n", "test.csv")
+    found = from_test_folder(make_schema(id="id"), engine, Csv(), [test])
+    assert list(found.rows.y) == [1, 0]
+    assert list(found.rows.X["n"]) == [3.0, 4.0]
+    assert found.origin == "test folder, 1 file(s)"
+    [(left_out,)] = engine.rows(
+        f"SELECT string_agg(id) FROM {source} AS s WHERE NOT _holdout AND NOT ({found.trainable})"
+    )
+    assert left_out == known
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("id,n\n", r"part4\.csv: it has no column `left`\. Mend the file or take it out\."),
+        ("sku\n", r"part4\.csv: line 1: 2 of 3 columns are missing"),
+        ("id,n,left\na,1,yes\n".encode("utf-16")[:-1], r"part4\.csv: cannot be read: 'utf-16-le' codec"),
+    ],
+)
+def test_a_test_file_that_cannot_judge_is_an_error(
+    engine: DuckDB,
+    source: str,
+    make_schema: Callable[..., Schema],
+    make_source: Callable[..., Source],
+    content: str | bytes,
+    problem: str,
+) -> None:
+    with pytest.raises(DataError, match=problem):
+        from_test_folder(make_schema(id="id"), engine, Csv(), [make_source(content)])

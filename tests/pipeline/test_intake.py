@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from churnwatch.pipeline import files, intake
+from churnwatch.pipeline.intake import Taken, take
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import FileEvent, FileState
+from churnwatch.pipeline.scan import look
+
+AT = "2026-01-01T00:00:00.000Z"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "sourcedata"
+    made.mkdir()
+    return made
+
+
+def _take(ledger: Ledger, folder: Path) -> Taken:
+    return take(ledger, folder, sorted(look(folder).items(), key=lambda each: each[0].path), at=AT)
+
+
+def _names(files_: Sequence[object]) -> list[str]:
+    return [getattr(each, "file", each).path for each in files_] if files_ else []
+
+
+def test_new_content_is_taken_with_its_hash(ledger: Ledger, folder: Path) -> None:
+    (folder / "a.csv").write_text("1")
+    [source] = _take(ledger, folder).new
+    assert (source.path, source.file.path, source.file.sha256) == (
+        folder / "a.csv", "a.csv", files.sha256_of(folder / "a.csv"))  # fmt: skip
+    assert ledger.rows("SELECT * FROM file_events") == []
+
+
+def test_the_same_content_twice_in_one_drop_is_read_once(ledger: Ledger, folder: Path) -> None:
+    for name, text in (("a.csv", "1"), ("b.csv", "1"), ("c.csv", "2")):
+        (folder / name).write_text(text)
+    taken = _take(ledger, folder)
+    assert [each.file.path for each in taken.new] == ["a.csv", "c.csv"]
+    assert [each.path for each in taken.same_content] == ["b.csv"]
+    assert ledger.file_by_path("b.csv")["reason"] == "the same bytes as a.csv"
+
+
+def test_content_that_was_read_before_is_not_read_again(ledger: Ledger, folder: Path) -> None:
+    (folder / "a.csv").write_text("1")
+    [source] = _take(ledger, folder).new
+    ledger.add(FileEvent(source.file.file, None, AT, FileState.INGESTED))
+    (folder / "a.csv").rename(folder / "moved.csv")
+    taken = _take(ledger, folder)
+    assert taken.new == ()
+    assert [each.path for each in taken.same_content] == ["moved.csv"]
+
+
+def test_content_that_could_not_be_read_as_a_whole_is_tried_again(ledger: Ledger, folder: Path) -> None:
+    (folder / "a.csv").write_text("1")
+    [source] = _take(ledger, folder).new
+    ledger.add(FileEvent(source.file.file, None, AT, FileState.QUARANTINED))
+    (folder / "b.csv").write_text("1")
+    (folder / "a.csv").unlink()
+    assert [each.file.path for each in _take(ledger, folder).new] == ["b.csv"]
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_left_for_later(
+    ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.csv").write_text("1")
+    whole = files.sha256_of
+
+    def growing(path: Path) -> str:
+        found = whole(path)
+        path.write_text("12")
+        return found
+
+    monkeypatch.setattr(intake.files, "sha256_of", growing)
+    assert _take(ledger, folder) == Taken((), (), ())
+    assert ledger.rows("SELECT * FROM files") == []
+
+
+def test_a_file_that_cannot_be_opened_is_set_aside_once(
+    ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text(name)
+    whole = files.sha256_of
+
+    def refused(path: Path) -> str:
+        if path.name == "a.csv":
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    monkeypatch.setattr(intake.files, "sha256_of", refused)
+    taken = _take(ledger, folder)
+    assert [each.file.path for each in taken.new] == ["b.csv"]
+    assert [each.path for each in taken.unreadable] == ["a.csv"]
+    event = ledger.file_by_path("a.csv")
+    assert (event["state"], event["reason"]) == (
+        "quarantined", "cannot be read: Permission denied; it is read once its rights are mended")  # fmt: skip
+    assert [each.path for each in ledger.settled_signatures()] == ["a.csv"]

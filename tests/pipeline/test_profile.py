@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pytest
+
+from churnwatch.pipeline.engine import DuckDB
+from churnwatch.pipeline.profile import ColumnProfile, profile
+from churnwatch.pipeline.schema import Schema
+
+
+def test_numbers_are_described_and_of_texts_only_the_counts(engine: DuckDB, make_schema: Callable[..., Schema]) -> None:
+    schema = make_schema({"i": "integer", "n": "number", "day": "date", "left": "text"})
+    engine.table("fresh", pa.table({
+        "i": pa.array([1, 2, None, 3], pa.int64()),
+        "n": pa.array([0.5, 0.5, 0.5, None]),
+        "day": pa.array([0, None, None, None], pa.timestamp("us")),
+        "left": ["yes", "no", "no", None],
+    }))  # fmt: skip
+    whole, number, day, left = profile(schema, engine)
+    assert whole == ColumnProfile("i", 4, 1, 3, 2.0, 2.0, 1.0, 1.0, 3.0)
+    assert (number.median, number.std, number.distinct_values) == (0.5, 0.0, 1)
+    assert day == ColumnProfile("day", 4, 3, 1)
+    assert left == ColumnProfile("left", 4, 1, 2)
+    assert [each.missing_share for each in (whole, day)] == [0.25, 0.75]
+
+
+def test_a_sample_of_one_has_no_deviation(engine: DuckDB, make_schema: Callable[..., Schema]) -> None:
+    engine.table("fresh", pa.table({"id": ["a"], "n": [2.0], "left": ["no"]}))
+    [_, number, _] = profile(make_schema(), engine)
+    assert (number.mean, number.std) == (2.0, None)
+
+
+def test_no_rows_have_nothing_missing(engine: DuckDB, make_schema: Callable[..., Schema]) -> None:
+    empty = pa.schema([("id", pa.string()), ("n", pa.float64()), ("left", pa.string())]).empty_table()
+    engine.table("other", empty)
+    found = profile(make_schema(), engine, "other")
+    assert [(each.rows, each.missing_share, each.mean) for each in found] == [(0, 0.0, None)] * 3
+
+
+def test_very_large_numbers_are_described(engine: DuckDB, make_schema: Callable[..., Schema]) -> None:
+    schema = make_schema({"i": "integer", "left": "text"})
+    engine.table("fresh", pa.table({"i": pa.array([2**62, 2**62, 0], pa.int64()), "left": ["no"] * 3}))
+    assert profile(schema, engine)[0].mean == pytest.approx(2**63 / 3)

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from churnwatch.pipeline import settings
+from churnwatch.pipeline.errors import SettingsError
+from churnwatch.pipeline.settings import Column, ColumnType, Gate, Home, Policy, Settings, parse
+
+LEAST = "target: left\npositive: Yes\n"
+
+
+def _refused(text: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+# -- scalars stay as they are written --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "written", ["Yes", "no", "true", "1", "00123", "1.0", "0x1F", "1e3", "2026-01-01", "~", "null", "on"]
+)
+def test_a_text_stays_as_it_is_written(written: str) -> None:
+    assert parse(f"target: left\npositive: {written}\n").positive == written
+
+
+def test_texts_in_lists_stay_as_they_are_written() -> None:
+    found = parse(
+        f"{LEAST}csv: {{missing: [NA, 00, no, '', -]}}\ncolumns: {{left: {{type: text, allowed: [Yes, No, 1]}}}}"
+    )
+    assert found.csv.missing == ("NA", "00", "no", "", "-")
+    assert found.declared["left"].allowed == ("Yes", "No", "1")
+
+
+def test_numbers_are_numbers_where_numbers_are_wanted() -> None:
+    found = parse(f"{LEAST}holdout_batches: 7\nstability_s: 2\ntraining: {{folds: 3, max_gap: 0.25}}")
+    assert (found.holdout_batches, found.stability_s, found.training.folds, found.training.max_gap) == (7, 2.0, 3, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [("0.1", 0.1), ("1", 1), ("0", 0), ("100", 100), ("1.0", 1.0), ("true", True), ("false", False),
+     ("balanced", "balanced"), ("1e-3", 0.001), ("-5", -5), ("'5'", "5"), ("l1", "l1"), ("1.2.3", "1.2.3")],
+)  # fmt: skip
+def test_parameters_have_the_type_that_is_written(written: str, value: object) -> None:
+    found = parse(f"{LEAST}training: {{parameters: {{logistic: {{C: {written}}}}}}}").training.parameters["logistic"][
+        "C"
+    ]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_an_empty_value_counts_as_not_given() -> None:
+    assert parse(f"{LEAST}id:\ndate:\ngate:\ncolumns:\n") == parse(LEAST)
+
+
+def test_an_empty_text_is_no_name() -> None:
+    assert _refused(f"{LEAST}id: ''\n").startswith("settings.yaml, line 3: id: Expected `str` of length >= 1")
+
+
+# -- shorthand -------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_alone_is_a_gate() -> None:
+    assert parse(f"{LEAST}gate: better\n").gating == Gate(policy=Policy.BETTER)
+    assert parse(LEAST).gating == Gate()
+    assert parse(f"{LEAST}gate: {{alpha: 0.1}}\n").gating == Gate(alpha=0.1)
+
+
+def test_a_type_alone_is_a_column() -> None:
+    found = parse(f"{LEAST}columns:\n  left: text\n  n: {{type: integer, min: 0}}\n")
+    assert found.declared == {"left": Column(type=ColumnType.TEXT), "n": Column(type=ColumnType.INTEGER, min=0)}
+
+
+# -- what is wrong is named ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{LEAST}gat: better", "settings.yaml, line 3: gat: no such setting; did you mean `gate`?."),
+        (f"{LEAST}\n# why\ntraining:\n  fold: 3",
+         "settings.yaml, line 6: training.fold: no such setting; did you mean `folds`?."),
+        (f"{LEAST}zzz: 1", "settings.yaml, line 3: zzz: no such setting; see docs/settings.md."),
+        (f"{LEAST}gate:\n  policy: proven\n  alpha: 2",
+         "settings.yaml, line 5: gate.alpha: Expected `float` < 1.0."),
+        (f"{LEAST}gate: bettr", "settings.yaml, line 3: gate: Invalid enum value 'bettr'."),
+        (f"{LEAST}holdout_batches: many", "settings.yaml, line 3: holdout_batches: Expected `int`, got `str`."),
+        (f"{LEAST}exclude: [a, [b]]", "settings.yaml, line 3: exclude.1: Expected `str`, got `array`."),
+        ("positive: Yes", "settings.yaml: settings: Object missing required field `target`."),
+        ("", "settings.yaml: settings: Object missing required field `target`."),
+        ("- target", "settings.yaml: settings: Expected `object`, got `array`."),
+        ("just words", "settings.yaml: settings: Expected `object`, got `str`."),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_named_with_line_and_reason(text: str, message: str) -> None:
+    assert _refused(text) == message
+
+
+def test_a_wrong_setting_of_a_column_is_found_in_its_line() -> None:
+    message = _refused(f"{LEAST}columns:\n  left: text\n  n:\n    type: integer\n    mn: 3\n")
+    assert message.startswith("settings.yaml, line ")
+    assert message.endswith("mn: no such setting; did you mean `min`?.")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("target: [left\npositive: x\n", 2),
+        ("target: left\n\tpositive: x\n", 2),
+        ("a: b: c\n", 1),
+        ("target: 'left\n", 2),
+    ],
+)
+def test_broken_yaml_is_named_with_its_line(text: str, line: int) -> None:
+    assert _refused(text).startswith(f"settings.yaml, line {line}: not valid YAML: ")
+
+
+def test_a_setting_that_stands_twice_is_refused() -> None:
+    assert _refused(f"{LEAST}target: other\n") == "settings.yaml, line 3: not valid YAML: `target` stands twice."
+    assert "`n` stands twice" in _refused(f"{LEAST}columns:\n  left: text\n  n: text\n  n: number\n")
+
+
+@pytest.mark.parametrize("text", ["---\na: b\n---\nc: d\n", "? [a]\n: b\n", "a: &x [*x]\n", "a: \0\n"])
+def test_yaml_that_is_no_list_of_settings_is_refused(text: str) -> None:
+    assert "settings.yaml" in _refused(text)
+
+
+@pytest.mark.parametrize(
+    ("more", "setting", "line", "reason"),
+    [
+        ("columns: {n: number}", "target", 1, "`left` is not one of `columns`"),
+        ("columns: {left: text}\nid: who", "id", 4, "`who` is not one of `columns`"),
+        ("columns: {left: text}\ndate: day", "date", 4, "`day` is not one of `columns`"),
+        ("columns: {left: text}\nkey: [left, n]", "key", 4, "`n` is not one of `columns`"),
+        ("on_conflict: latest", "on_conflict", 3, "`latest` needs a `key` to tell which rows are the same"),
+        ("exclude: [left]", "target", 1, "the target cannot be excluded"),
+        ("forbidden: [left]", "target", 1, "the target cannot be excluded"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused(more: str, setting: str, line: int, reason: str) -> None:
+    assert _refused(f"{LEAST}{more}\n") == f"settings.yaml, line {line}: {setting}: {reason}."
+
+
+@pytest.mark.parametrize("bound", ["inf", "nan", "-inf"])
+def test_a_bound_that_is_no_number_is_refused(bound: str) -> None:
+    assert "columns" in _refused(f"{LEAST}columns: {{left: text, n: {{type: number, max: {bound}}}}}\n")
+
+
+def test_a_bound_that_a_type_knows_nothing_of_may_stand_there() -> None:
+    assert parse(f"{LEAST}columns: {{left: {{type: text, min: 1}}}}\n").declared["left"].min == 1
+
+
+# -- identity --------------------------------------------------------------------------------------------------
+
+
+def test_the_hash_is_of_values_not_of_how_they_are_written() -> None:
+    one = parse("target: left\npositive: Yes\nexclude: [a]\n")
+    other = parse("# mine\npositive: 'Yes'\ntarget: \"left\"\nexclude:\n  - a\ngate:\n  policy: proven\n")
+    assert one.sha256 == parse("exclude: [a]\npositive: Yes\ntarget: left\n").sha256
+    assert one.canonical() == parse("positive: Yes\ntarget: left\nexclude: [a]\nstability_s: 1.0\n").canonical()
+    assert one.gating == other.gating
+
+
+@pytest.mark.parametrize("more", ["exclude: [a]", "gate: better", "training: {seed: 1}", "columns: {left: text}",
+                                  "stability_s: 1.5", "report: other.html"])  # fmt: skip
+def test_the_hash_changes_with_any_value(more: str) -> None:
+    assert parse(f"{LEAST}{more}\n").sha256 != parse(LEAST).sha256
+
+
+def test_the_canonical_text_has_every_setting_and_can_be_read_back() -> None:
+    found = parse(LEAST)
+    told = json.loads(found.canonical())
+    assert set(told) == set(Settings.__struct_fields__)
+    assert told["training"]["estimators"] == ["logistic", "boosting"]
+
+
+# -- a home ----------------------------------------------------------------------------------------------------
+
+
+def test_a_home_knows_its_folders(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "settings.yaml").write_text(f"{LEAST}source_folder: in\nmodels_folder: {elsewhere}\n")
+    home = settings.load(tmp_path)
+    assert isinstance(home, Home)
+    assert (home.source, home.models, home.ledger) == (tmp_path / "in", elsewhere, tmp_path / "churnwatch.db")
+    assert home.state == tmp_path / ".churnwatch"
+    assert set(home.folders()) == {
+        home.source,
+        home.ingested,
+        home.models,
+        home.deployment,
+        home.predictions,
+        home.state,
+    }
+    assert (home.tests, home.report) == (tmp_path / "testdata", tmp_path / "report.html")
+
+
+def test_a_folder_without_settings_is_no_home(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"is no home: it has no settings\.yaml\. Make one: churnwatch init "):
+        settings.load(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="is no home"):
+        settings.load(tmp_path / "file")
+
+
+def test_settings_that_cannot_be_read_are_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_bytes("target: g\xe4nge\n".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"settings\.yaml: cannot be read \(.*\)\. Mend its rights or its encoding"):
+        settings.load(tmp_path)
+    (tmp_path / "settings.yaml").unlink()
+    (tmp_path / "settings.yaml").mkdir()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.load(tmp_path)
+
+
+def test_a_message_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("\ufefftarget: left\npositve: Yes\n")
+    with pytest.raises(SettingsError) as caught:
+        settings.load(tmp_path)
+    assert str(caught.value) == f"{file}, line 2: positve: no such setting; did you mean `positive`?."

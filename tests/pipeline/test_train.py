@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import pickletools
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from churnwatch.pipeline import train as training_step
+from churnwatch.pipeline.errors import DataError, SettingsError
+from churnwatch.pipeline.features import Rows
+from churnwatch.pipeline.settings import Training
+from churnwatch.pipeline.train import Candidate, Untrainable, best_threshold, probabilities, train
+
+LOGISTIC = Training(estimators=("logistic",), folds=3, threads=1)
+
+
+def _rows(n: int = 120, *, seed: int = 0, customers: int | None = None, **columns: Any) -> Rows:
+    """Return rows in which a high `amount` and the plan `a` make a customer leave."""
+    rng = np.random.default_rng(seed)
+    amount, plan = rng.normal(size=n), rng.choice(["a", "b", "c"], size=n)
+    y = (amount + (plan == "a") + rng.normal(scale=0.5, size=n) > 0.7).astype(np.int64)
+    frame = pd.DataFrame({"amount": amount, "plan": pd.Series(plan, dtype="str"), **columns})
+    ids = pd.Series([f"c{i % (customers or n)}" for i in range(n)], dtype="str")
+    return Rows(frame, y, ids)
+
+
+def _train(
+    rows: Rows,
+    training: Training = LOGISTIC,
+    numeric: Sequence[str] = ("amount",),
+    categorical: Sequence[str] = ("plan",),
+) -> Candidate:
+    found = train(rows, training, numeric=tuple(numeric), categorical=tuple(categorical))
+    assert isinstance(found, Candidate), found
+    return found
+
+
+# -- what cannot be trained ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("label", "word"), [(0, "negative"), (1, "positive")])
+def test_one_class_is_untrainable(label: int, word: str) -> None:
+    rows = _rows()
+    found = train(Rows(rows.X, np.full(len(rows), label), rows.ids), LOGISTIC, numeric=("amount",), categorical=())
+    assert found == Untrainable(
+        f"the target has one class only: all 120 training rows are {word}."
+        " Check `target` and `positive` in settings.yaml"
+    )
+
+
+def test_no_rows_are_untrainable() -> None:
+    found = train(_rows(0), LOGISTIC, numeric=("amount",), categorical=("plan",))
+    assert isinstance(found, Untrainable)
+    assert found.reason.startswith("no labelled row is left to train on")
+
+
+def test_nothing_but_constant_columns_is_untrainable() -> None:
+    rows = _rows()
+    flat = Rows(pd.DataFrame({"amount": np.ones(120), "empty": np.full(120, np.nan)}), rows.y, rows.ids)
+    found = train(flat, LOGISTIC, numeric=("amount", "empty"), categorical=())
+    assert found == Untrainable("every column to learn from is constant in the training rows")
+
+
+def test_what_scikit_learn_cannot_fit_is_a_data_error() -> None:
+    training = Training(estimators=("logistic",), parameters={"logistic": {"C": -1.0}}, folds=2)
+    with pytest.raises(DataError, match=r"the estimator cannot be trained on these rows: .*'C' parameter"):
+        _train(_rows(), training)
+
+
+# -- what enters a model ---------------------------------------------------------------------------------------
+
+
+def test_constant_columns_never_enter() -> None:
+    rows = _rows(flat=np.ones(120), empty=np.full(120, np.nan), same=pd.Series(["x"] * 120, dtype="str"))
+    candidate = _train(rows, numeric=("amount", "flat", "empty"), categorical=("plan", "same"))
+    assert candidate.columns == ("amount", "plan")
+    assert list(candidate.model.feature_names_in_) == ["amount", "plan"]
+
+
+def test_a_column_that_is_sometimes_missing_tells_rows_apart() -> None:
+    rows = _rows(flag=np.where(np.arange(120) % 2, 1.0, np.nan))
+    assert "flag" in _train(rows, numeric=("amount", "flag")).columns
+
+
+def test_only_the_columns_named_are_learned_from() -> None:
+    rows = _rows(leak=np.arange(120.0))
+    candidate = _train(Rows(rows.X[["amount", "plan"]], rows.y, rows.ids))
+    assert candidate.columns == ("amount", "plan")
+
+
+def test_missing_values_and_categories_never_seen_are_predicted() -> None:
+    rows = _rows()
+    holes = rows.X.copy()
+    holes.loc[::5, "amount"] = np.nan
+    holes.loc[::7, "plan"] = np.nan
+    for estimator in ("logistic", "boosting"):
+        training = Training(
+            estimators=(estimator,), folds=2, threads=1,
+            parameters={"boosting": {"max_iter": 5}} if estimator == "boosting" else {},
+        )  # fmt: skip
+        candidate = _train(Rows(holes, rows.y, rows.ids), training)
+        new = pd.DataFrame({"amount": [np.nan, 1.0], "plan": pd.Series(["never seen", None], dtype="str")})
+        found = probabilities(candidate.model, Rows(new, np.empty(0, dtype=np.int64), None))
+        assert ((found > 0) & (found < 1)).all()
+
+
+# -- the same input gives the same model -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", ["logistic", "boosting", "sklearn.ensemble.RandomForestClassifier"])
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path, estimator: str) -> None:
+    training = Training(
+        estimators=(estimator,), folds=2, threads=2,
+        parameters={"boosting": {"max_iter": 5}, "sklearn.ensemble.RandomForestClassifier": {"n_estimators": 5}},
+    )  # fmt: skip
+    for name in ("one", "two"):
+        joblib.dump(_train(_rows(), training).model, tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+PROGRAM = """
+import sys, warnings
+warnings.simplefilter("error")
+import joblib, numpy as np, pandas as pd
+from churnwatch.pipeline.features import Rows
+from churnwatch.pipeline.settings import Training
+from churnwatch.pipeline.train import train
+rng = np.random.default_rng(0)
+X = pd.DataFrame({"n": rng.normal(size=150), "t": pd.Series(rng.choice(list("abc"), size=150), dtype="str")})
+y = (X["n"].to_numpy() + rng.normal(size=150) > 0.5).astype(np.int64)
+training = Training(folds=2, parameters={"boosting": {"max_iter": 5}}, estimators=("boosting", "logistic"))
+joblib.dump(train(Rows(X, y, None), training, numeric=("n",), categorical=("t",)).model, sys.argv[1])
+"""
+
+
+def test_two_processes_make_the_same_bytes(tmp_path: Path) -> None:
+    made = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path / name)], env={"PYTHONHASHSEED": seed})
+        for name, seed in (("one", "1"), ("two", "2"))
+    ]
+    assert [process.wait(120) for process in made] == [0, 0]
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_another_seed_makes_another_model() -> None:
+    made = [_train(_rows(), Training(estimators=("sklearn.ensemble.RandomForestClassifier",), folds=2, seed=seed,
+                                     parameters={"sklearn.ensemble.RandomForestClassifier": {"n_estimators": 5}}))
+            for seed in (0, 1)]  # fmt: skip
+    rows = _rows(seed=9)
+    assert list(made[0].probabilities(rows)) != list(made[1].probabilities(rows))
+
+
+def test_a_model_holds_no_class_of_ours(tmp_path: Path) -> None:
+    joblib.dump(_train(_rows()).model, tmp_path / "model.pkl")
+    words = [str(argument) for _, argument, _ in pickletools.genops((tmp_path / "model.pkl").read_bytes())]
+    assert any("sklearn" in word for word in words)
+    assert not any("churnwatch" in word for word in words)
+
+
+# -- the threshold ---------------------------------------------------------------------------------------------
+
+
+def test_predict_is_the_probability_at_or_above_the_threshold(tmp_path: Path) -> None:
+    candidate = _train(_rows())
+    joblib.dump(candidate.model, tmp_path / "model.pkl")
+    loaded = joblib.load(tmp_path / "model.pkl")
+    rows = _rows(seed=1)
+    assert candidate.threshold != 0.5
+    expected = (candidate.probabilities(rows) >= candidate.threshold).astype(int)
+    assert list(loaded.predict(rows.X)) == list(expected)
+    assert loaded.threshold == candidate.threshold
+
+
+def test_the_threshold_is_tuned_by_cross_validation_and_sees_each_row_from_outside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tuned = {}
+
+    def spy(y: Any, probability: Any, metric: str = "f1") -> tuple[float, float]:
+        tuned["y"], tuned["p"] = y, probability
+        return best_threshold(y, probability, metric)
+
+    monkeypatch.setattr(training_step, "best_threshold", spy)
+    rows = _rows()
+    candidate = _train(rows)
+    assert list(tuned["y"]) == list(rows.y)
+    assert candidate.threshold == best_threshold(rows.y, tuned["p"])[0]
+    assert list(tuned["p"]) != list(candidate.probabilities(rows))
+
+
+@pytest.mark.parametrize(
+    ("metric", "function"),
+    [("f1", f1_score), ("accuracy", accuracy_score), ("balanced_accuracy", balanced_accuracy_score)],
+)
+def test_the_best_threshold_has_the_best_value_of_the_metric(metric: str, function: Callable[..., float]) -> None:
+    rng = np.random.default_rng(5)
+    y = (rng.random(80) < 0.3).astype(np.int64)
+    probability = np.clip(y * 0.3 + rng.random(80) * 0.7, 0, 1)
+    threshold, value = best_threshold(y, probability, metric)
+    assert value == function(y, probability >= threshold)
+    assert value == max(function(y, probability >= level) for level in np.unique(probability)[1:])
+    assert threshold not in probability
+
+
+def test_probabilities_that_are_all_the_same_have_the_usual_threshold() -> None:
+    assert best_threshold(np.array([0, 1, 1]), np.full(3, 0.2)) == (0.5, 0.0)
+
+
+def test_too_few_rows_of_a_class_for_folds_have_the_usual_threshold() -> None:
+    rows = _rows(30)
+    y = np.zeros(30, dtype=np.int64)
+    y[3] = 1
+    candidate = _train(Rows(rows.X, y, rows.ids))
+    assert (candidate.threshold, candidate.comparisons[0].value) == (0.5, None)
+
+
+def test_as_many_folds_as_the_smaller_class_has_rows() -> None:
+    rows = _rows(30)
+    y = np.zeros(30, dtype=np.int64)
+    y[[3, 9]] = 1
+    assert (
+        _train(Rows(rows.X, y, rows.ids), Training(estimators=("logistic",), folds=20)).comparisons[0].value is not None
+    )
+
+
+# -- folds -----------------------------------------------------------------------------------------------------
+
+
+def _folds(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
+    seen = []
+
+    def spy(pipeline: Any, X: Any, y: Any, *, cv: Any, method: str) -> Any:
+        seen.extend(cv)
+        return cross_val_predict(pipeline, X, y, cv=cv, method=method)
+
+    cross_val_predict = training_step.cross_val_predict
+    monkeypatch.setattr(training_step, "cross_val_predict", spy)
+    _train(rows)
+    return seen
+
+
+def test_folds_keep_a_customer_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = _rows(customers=30)
+    assert rows.ids is not None
+    folds = _folds(rows, monkeypatch)
+    assert len(folds) == 3
+    for learned, tested in folds:
+        assert not set(rows.ids.iloc[learned]) & set(rows.ids.iloc[tested])
+
+
+def test_rows_without_an_id_are_customers_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = _rows(customers=20)
+    assert rows.ids is not None
+    ids = rows.ids.copy()
+    ids.iloc[::2] = None
+    folds = _folds(Rows(rows.X, rows.y, ids), monkeypatch)
+    nameless = set(range(0, 120, 2))
+    assert all(nameless & set(tested) and nameless & set(learned) for learned, tested in folds)
+
+
+# -- which estimator -------------------------------------------------------------------------------------------
+
+
+def test_refit_trains_the_first_listed_only() -> None:
+    training = Training(mode="refit", folds=2, estimators=("logistic", "no.such.Class"))
+    candidate = _train(_rows(), training)
+    assert candidate.estimator == "logistic"
+    assert [each.estimator for each in candidate.comparisons] == ["logistic"]
+
+
+def test_an_earlier_simpler_estimator_within_one_standard_error_is_taken() -> None:
+    def compared(*values: tuple[float | None, float | None]) -> str:
+        found = tuple(
+            training_step.Comparison(name, 0.5, value, error)
+            for name, (value, error) in zip("abc", values, strict=False)
+        )
+        return training_step._choose(found).estimator
+
+    assert compared((0.70, 0.01), (0.74, 0.05)) == "a"
+    assert compared((0.70, 0.05), (0.74, 0.01)) == "b"
+    assert compared((0.60, 0.05), (0.72, 0.01), (0.74, 0.03)) == "b"
+    assert compared((None, None), (0.9, 0.1)) == "a"
+
+
+def test_parameters_reach_the_classifier() -> None:
+    training = Training(
+        estimators=("logistic",), folds=2, parameters={"logistic": {"C": 0.25}}, class_weight="balanced"
+    )
+    candidate = _train(_rows(), training)
+    classifier = candidate.model.estimator.estimator.named_steps["classifier"]
+    assert (classifier.C, classifier.class_weight, classifier.random_state) == (0.25, "balanced", 0)
+    assert candidate.parameters == {"C": 0.25}
+
+
+def test_a_classifier_without_probabilities_is_a_setting_to_mend() -> None:
+    with pytest.raises(SettingsError, match="no classifier with probabilities"):
+        _train(_rows(), Training(estimators=("sklearn.svm.LinearSVC",)))
