@@ -19,7 +19,7 @@ def as_json(rows: Sequence[Row] | Row) -> str:
 
 
 def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, numbers: bool = True) -> str:
-    """Return an aligned table; nothing stands where nothing is known. Without `numbers`, a text "1.10" stays as it is."""
+    """Return an aligned table; nothing stands where nothing is known. Without `numbers`, a text "1.10" stays so."""
     text: str = tabulate(
         list(rows), headers=headers, tablefmt="simple", floatfmt=".3f", missingval="", disable_numparse=not numbers
     )

@@ -144,9 +144,7 @@ def home(make_home: Callable[..., Home]) -> Home:
 @pytest.fixture(scope="session")
 def worked(tmp_path_factory: pytest.TempPathFactory, months: tuple[Path, ...]) -> Home:
     """Return a home with two releases behind it. To look at only: who changes it takes `own`."""
-    home = _home(
-        tmp_path_factory.mktemp("worked") / "home", settings_for(sample.Like.TELCO) + QUICK + TRAINING
-    )
+    home = _home(tmp_path_factory.mktemp("worked") / "home", settings_for(sample.Like.TELCO) + QUICK + TRAINING)
     for month in (months[0], months[2]):
         shutil.copy(month, home.source)
         [outcome] = work.once(home, reason="drop")

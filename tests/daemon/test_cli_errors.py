@@ -145,7 +145,7 @@ def test_a_version_whose_files_were_tampered_with_is_not_released(churnwatch: Ch
     result = churnwatch("rollback", "--why", "x", home=own)
     assert result.code == 1
     assert "v1" in result.line
-    assert os.readlink(own.deployment / "current") == "v2"
+    assert (own.deployment / "current").readlink().name == "v2"
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,9 @@ def test_a_target_of_one_class_is_ingested_and_nothing_is_trained(
     assert "champion   none yet" in told.out
 
 
-def test_a_file_of_nothing_but_a_header_is_no_error(churnwatch: Churnwatch, home: Home, months: tuple[Path, ...]) -> None:
+def test_a_file_of_nothing_but_a_header_is_no_error(
+    churnwatch: Churnwatch, home: Home, months: tuple[Path, ...]
+) -> None:
     (home.source / "header.csv").write_text(months[0].read_text().splitlines()[0] + "\n")
     result = churnwatch("run", "--once", home=home)
     assert "Traceback" not in result.err
@@ -308,7 +310,7 @@ def reachable(home: Home) -> Iterator[Home]:
     opened = []
     for folder in (home.path, *home.path.parents):
         mode = folder.stat().st_mode
-        if not mode & 0o005 == 0o005 and folder.stat().st_uid == os.getuid():
+        if mode & 0o005 != 0o005 and folder.stat().st_uid == os.getuid():
             opened.append((folder, mode))
             folder.chmod(mode | 0o005)
     yield home
@@ -342,7 +344,8 @@ def test_a_source_folder_without_rights_is_one_line(reachable: Home) -> None:
         )  # fmt: skip
         assert done.returncode == 1
         assert done.stderr == (
-            f"churnwatch: {reachable.source}: the folder cannot be read (Permission denied). Mend its rights, or make it.\n"
+            f"churnwatch: {reachable.source}: the folder cannot be read (Permission denied)."
+            " Mend its rights, or make it.\n"
         )
         told = subprocess.run(
             [*prefix, *COMMAND, "--home", str(reachable.path), "status"],

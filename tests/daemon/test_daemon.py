@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -10,8 +9,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from churnwatch.daemon import attention
 from churnwatch.pipeline import registry
@@ -222,7 +219,7 @@ def test_polling_finds_files_without_events(
     daemon: Start, home: Home, months: tuple[Path, ...], eventually: Eventually, state_of: StateOf
 ) -> None:
     running = daemon(home, "--poll", "0.3")
-    assert not any("inotify" in os.readlink(each) for each in Path(f"/proc/{running.process.pid}/fd").iterdir())
+    assert not any("inotify" in str(each.readlink()) for each in Path(f"/proc/{running.process.pid}/fd").iterdir())
     shutil.copy(months[0], home.source / "first.csv")
     assert eventually(lambda: state_of(home, "first.csv"), running.log) == "ingested"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -138,9 +137,7 @@ class Loop:
 
 
 @pytest.fixture
-def make_loop(
-    monkeypatch: pytest.MonkeyPatch, make_home: Callable[..., Home]
-) -> Iterator[Callable[..., Loop]]:
+def make_loop(monkeypatch: pytest.MonkeyPatch, make_home: Callable[..., Home]) -> Iterator[Callable[..., Loop]]:
     monkeypatch.setattr(FakeWatcher, "made", [], raising=False)
     monkeypatch.setattr(service, "Watcher", FakeWatcher)
     monkeypatch.setattr(service, "Worker", FakeWorker)
@@ -283,9 +280,7 @@ def test_requests_that_wait_for_a_first_model_do_not_spin(loop: Loop) -> None:
     assert len(loop.worker.orders) == 1
 
 
-def test_a_request_that_waited_is_taken_up_once_there_is_a_model(
-    make_loop: Callable[..., Loop], own: Home
-) -> None:
+def test_a_request_that_waited_is_taken_up_once_there_is_a_model(make_loop: Callable[..., Loop], own: Home) -> None:
     loop = make_loop(own)
     loop.settle_all()
     loop.drop("who.csv")
@@ -305,9 +300,7 @@ def test_polling_looks_as_often_as_was_asked_and_listens_to_nothing(make_loop: C
     assert FakeWatcher.made[0].renewals == 0
 
 
-def test_a_watcher_that_broke_off_is_renewed_by_the_next_scan(
-    loop: Loop, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_watcher_that_broke_off_is_renewed_by_the_next_scan(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="churnwatch")
     loop.turn()
     assert FakeWatcher.made[0].listening
@@ -409,9 +402,7 @@ def test_a_run_that_broke_down_three_times_is_left_alone(loop: Loop) -> None:
     assert loop.worker.orders == []
 
 
-def test_a_damaged_ledger_is_said_and_does_not_end_the_loop(
-    loop: Loop, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_ledger_is_said_and_does_not_end_the_loop(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
     loop.home.ledger.write_bytes(b"this is no ledger" * 100)
     loop.turn()
     assert "cannot be read as a ledger" in caplog.text
@@ -447,9 +438,7 @@ def _edit(home: Home, text: str) -> None:
     os.utime(file, ns=(former + 1_000_000, former + 1_000_000))  # later, however coarse the clock of the disk is
 
 
-def test_changed_settings_are_in_force_from_the_next_order(
-    loop: Loop, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_changed_settings_are_in_force_from_the_next_order(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="churnwatch")
     loop.turn()
     text = (loop.home.path / settings.FILE_NAME).read_text()
@@ -524,9 +513,7 @@ _MARKER = "import pathlib, sys; file = pathlib.Path(sys.argv[3], 'checks'); file
 
 
 @pytest.fixture
-def checking(
-    make_home: Callable[..., Home], make_loop: Callable[..., Loop], monkeypatch: pytest.MonkeyPatch
-) -> Loop:
+def checking(make_home: Callable[..., Home], make_loop: Callable[..., Loop], monkeypatch: pytest.MonkeyPatch) -> Loop:
     """Return a loop that checks packages daily, by a command that only leaves a mark."""
     folder = make_home("checking").path
     text = settings_for(sample.Like.TELCO) + "stability_s: 0.25\n"
@@ -579,7 +566,12 @@ def test_packages_are_not_checked_while_files_wait(checking: Loop) -> None:
 
 def test_a_check_of_today_is_not_made_again_after_a_new_start(checking: Loop) -> None:
     checked = packages.PackageCheck(
-        iso(utc_now() - timedelta(hours=20)), packages=0, outdated_known=True, vulnerable_known=True, findings=(), error=None
+        iso(utc_now() - timedelta(hours=20)),
+        packages=0,
+        outdated_known=True,
+        vulnerable_known=True,
+        findings=(),
+        error=None,
     )
     with Ledger.open(checking.home.ledger) as ledger:
         ledger.add_package_check(checked)
@@ -617,9 +609,7 @@ def test_status_of_a_home_with_a_history_loads_nothing_heavy(worked: Home) -> No
         " state = status.gather(Path(sys.argv[1])); assert state['champion'], state; status.as_text(state);"
         " status.as_json(state); print(' '.join(sorted(m.partition('.')[0] for m in sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(worked.path)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(worked.path)], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & HEAVY == set()
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def test_a_daemon_says_that_it_is_ready_alive_and_stopping(
     while len(beats) < 4:
         assert manager.recv(4096) == b"WATCHDOG=1"
         beats.append(time.monotonic())
-    gaps = [later - earlier for earlier, later in zip(beats, beats[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(beats)]
     assert min(gaps) < WATCHDOG_S / 2 + 0.1  # the least of them, since others use this box, too
     assert max(gaps) < WATCHDOG_S
     assert running.stop() == 0
@@ -89,9 +90,7 @@ def test_the_watchdogs_time_is_taken_only_where_it_is_meant_for_us(monkeypatch: 
     assert Systemd().watchdog_s is None
 
 
-def test_without_a_watchdog_no_beat_is_sent(
-    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_watchdog_no_beat_is_sent(manager: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", manager.getsockname())
     monkeypatch.delenv("WATCHDOG_USEC", raising=False)
     told = Systemd()
@@ -113,9 +112,7 @@ def test_without_a_service_manager_nothing_is_said_and_nothing_is_missing(monkey
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # sdnotify's own
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
-def test_a_service_manager_that_is_gone_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_service_manager_that_is_gone_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     monkeypatch.setenv("WATCHDOG_USEC", "1")
     told = Systemd()

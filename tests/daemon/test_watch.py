@@ -55,9 +55,7 @@ def test_a_new_file_gives_a_hint(watcher: Watcher, folder: Path, heard: Heard, e
     eventually(heard.of("new.csv"))
 
 
-def test_a_write_to_a_file_that_was_there_gives_a_hint(
-    folder: Path, heard: Heard, eventually: Eventually
-) -> None:
+def test_a_write_to_a_file_that_was_there_gives_a_hint(folder: Path, heard: Heard, eventually: Eventually) -> None:
     (folder / "old.csv").write_text("a\n")
     watching = Watcher(folder, heard)
     watching.start()
@@ -157,9 +155,7 @@ def test_where_all_is_well_nothing_is_renewed(watcher: Watcher) -> None:
     assert not watcher.renew()
 
 
-def test_no_folder_is_a_warning_and_no_error(
-    tmp_path: Path, heard: Heard, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_folder_is_a_warning_and_no_error(tmp_path: Path, heard: Heard, caplog: pytest.LogCaptureFixture) -> None:
     watching = Watcher(tmp_path / "missing", heard)
     watching.start()
     assert not watching.alive()

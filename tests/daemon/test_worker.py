@@ -221,9 +221,7 @@ def test_a_run_beyond_its_time_is_killed_and_the_next_attempt_goes_on(
         wait_for("ended", 0)
     finally:
         service._stop()
-    attempts = ask(
-        home, "SELECT run, attempt, status, error FROM attempt_ends ORDER BY run, attempt"
-    )
+    attempts = ask(home, "SELECT run, attempt, status, error FROM attempt_ends ORDER BY run, attempt")
     assert [(row["run"], row["attempt"], row["status"]) for row in attempts] == [(1, 1, "interrupted"), (1, 2, "done")]
     assert attempts[0]["error"] == "the process ended before the run did"
     assert ask(home, "SELECT path, state, rows_read FROM what_became_of_files") == [

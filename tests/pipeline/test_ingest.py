@@ -77,7 +77,7 @@ class _Files:
 
 
 @hypothesis_settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(drops=st.lists(st.lists(lines, min_size=1, max_size=3), min_size=1, max_size=3), dedup=st.booleans())
 def test_every_row_of_random_drops_is_accepted_a_duplicate_or_quarantined(

