@@ -26,6 +26,7 @@ class Holdout:
     rows: Rows
     trainable: str
     origin: str
+    warning: str | None = None
 
 
 def from_window(
@@ -84,4 +85,6 @@ def from_test_folder(schema: Schema, engine: Engine, csv: Csv, sources: Sequence
     )
     rows = labelled_rows(schema, engine, "tests")
     trainable = "NOT _holdout AND (_h, _h2) NOT IN (SELECT (_h, _h2) FROM tests)"
-    return Holdout(rows, trainable, f"test folder, {len(loaded.opened)} file(s)")
+    left_out = sum(each.rows for each in loaded.quarantines)
+    warning = f"{left_out} row(s) of the test folder broke a check and do not judge" if left_out else None
+    return Holdout(rows, trainable, f"test folder, {len(loaded.opened)} file(s)", warning)

@@ -20,6 +20,8 @@ from churnwatch.pipeline.engine import Engine, name
 from churnwatch.pipeline.load import Loaded, Opened, Source
 from churnwatch.pipeline.schema import ROW_COLUMNS, Schema
 
+QUARANTINE = "quarantine"  # the folder, beside the parts, of rows that broke a check
+
 
 @dataclass(frozen=True)
 class FileAccount:
@@ -173,7 +175,7 @@ def write_part(engine: Engine, folder: Path) -> WrittenPart | None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     beside = folder / ".part.tmp"
-    engine.write("SELECT * FROM fresh ORDER BY _batch, _line", beside)
+    engine.write("SELECT * FROM fresh", beside)  # in its order; see `_find_fresh`
     sha256 = files.sha256_of(beside)
     target = folder / f"part-{sha256[:16]}.parquet"
     size = beside.stat().st_size

@@ -20,6 +20,7 @@ import pyarrow as pa
 from churnwatch.pipeline.engine import Engine, literal, name
 from churnwatch.pipeline.errors import DataError
 
+NEVER_CLOSED = "a quote is opened here and never closed; all lines after it are taken to belong to this row"
 _DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
 _LARGE_BYTES = 1 << 20  # above it DuckDB's parallel reader is worth its start-up
@@ -254,7 +255,7 @@ def _records(opening: Opening) -> Iterator[tuple[int, list[str] | BadRow]]:
             try:
                 record = next(reader, None)
             except csv.Error as error:
-                yield line, BadRow(line, f"not valid CSV: {error}", "")
+                yield line, BadRow(line, _why(error), "")
                 continue
             if record is None:
                 return
@@ -267,6 +268,12 @@ def _records(opening: Opening) -> Iterator[tuple[int, list[str] | BadRow]]:
                 yield line, BadRow(line, "a NUL byte in a cell", _joined(record, opening.delimiter))
             else:
                 yield line, record
+
+
+def _why(error: csv.Error) -> str:
+    if "end of data" in str(error):
+        return NEVER_CLOSED
+    return f"not valid CSV: {error}"
 
 
 def _joined(record: Sequence[str], delimiter: str) -> str:

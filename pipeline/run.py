@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import resource
+import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from importlib import metadata
 from churnwatch.pipeline import files, intake, promotion, scan, schemas
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.engine import DuckDB, duckdb_engine
-from churnwatch.pipeline.errors import ChurnwatchError
+from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
+from churnwatch.pipeline.ingest import QUARANTINE
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import FileEvent, FileState, Signature, Status, Step
@@ -57,12 +59,27 @@ def recover(home: Home, ledger: Ledger, *, why: str = "the process ended before 
         log.warning("run %s was interrupted: %s", attempt["run"], why)
     for run in ledger.given_up(MOST_BREAKDOWNS):
         _give_up(ledger, run, at)
-    promoted = promotion.roll_forward(home, ledger)
+    _finish_promotion(home, ledger)
+    for folder, names in (
+        # Only what runs write: a command such as `export` may be writing beside it this very moment.
+        (home.ingested, "part*"),
+        (home.ingested, "ingestedfiles*"),
+        (home.ingested / QUARANTINE, "run-*"),
+        (home.models, "v*"),
+        (home.predictions, "run-*"),
+    ):
+        files.sweep(folder, names)
+
+
+def _finish_promotion(home: Home, ledger: Ledger) -> None:
+    """Roll an open promotion forward; where its files are damaged the release stays, and the daemon goes on."""
+    try:
+        promoted = promotion.roll_forward(home, ledger)
+    except ReleaseError as error:
+        log.error("a promotion that was cut short cannot be finished: %s", error)  # noqa: TRY400 - expected
+        return
     if promoted is not None:
         log.warning("the promotion of %s had been cut short; it is done now", promoted.name)
-    # Only what runs write: a command such as `export` may be writing beside it this very moment.
-    for folder, names in ((home.ingested, "part*"), (home.models, "v*"), (home.predictions, "run-*")):
-        files.sweep(folder, names)
 
 
 def _give_up(ledger: Ledger, run: int, at: str) -> None:
@@ -134,7 +151,7 @@ def _attempt(home: Home, ledger: Ledger, run: int, progress: Progress) -> Outcom
     try:
         with duckdb_engine(home.state / "spill", threads=home.settings.training.threads) as engine:
             line, warnings = _Recorded(home, ledger, engine, run, attempt, progress).all()
-    except (ChurnwatchError, OSError, MemoryError) as error:
+    except (ChurnwatchError, OSError, MemoryError, sqlite3.OperationalError) as error:
         line = _line(error)
         log.error("run %s failed: %s", run, line)  # noqa: TRY400 - expected, so one line and no traceback
         _end(ledger, run, attempt, Status.FAILED, begun, error=line)

@@ -72,7 +72,7 @@ class Steps:
             promise_holdout=not self._tests(),
         )
         part = ingest.write_part(self._engine, home.ingested)
-        ingest.write_quarantine(self._engine, home.ingested / "quarantine" / f"run-{self._run:05d}.parquet")
+        ingest.write_quarantine(self._engine, home.ingested / ingest.QUARANTINE / f"run-{self._run:05d}.parquet")
         profiles = profile.profile(self._schema, self._engine) if part else ()
         self.warnings += bookkeeping.duplicate_warnings(accounts, named=self._schema.id is not None)
         at, ledger = iso(utc_now()), self._ledger
@@ -142,6 +142,8 @@ class Steps:
 
     def _write_version(self, candidate: Candidate, rows: Rows) -> None:
         on_train = self._evaluated(rows, candidate.probabilities(rows), candidate.threshold)
+        if self._holdout.warning is not None:
+            self.warnings.append(self._holdout.warning)
         judged = self._holdout.rows
         on_holdout = self._evaluated(judged, candidate.probabilities(judged), candidate.threshold)
         shown = on_holdout or on_train

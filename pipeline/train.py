@@ -191,9 +191,22 @@ def best_threshold(y: npt.NDArray[np.int64], probability: Floats, metric: str = 
     """
     levels = np.unique(np.quantile(probability, np.linspace(0, 1, _THRESHOLDS)))
     between = (levels[1:] + levels[:-1]) / 2 if len(levels) > 1 else np.array([0.5])
-    values = [float(_METRICS[metric](y, probability >= level)) for level in between]
+    values = _at_thresholds(y, probability, between, metric)
     best = int(np.argmax(values))
-    return float(between[best]), values[best]
+    return float(between[best]), float(values[best])
+
+
+def _at_thresholds(y: npt.NDArray[np.int64], probability: Floats, thresholds: Floats, metric: str) -> Floats:
+    """Return a metric at each threshold, shape (k,), from counts; scikit-learn k times took a third of a run."""
+    positives, negatives = np.sort(probability[y == 1]), np.sort(probability[y == 0])
+    missed = np.searchsorted(positives, thresholds)
+    spared = np.searchsorted(negatives, thresholds)
+    hits, alarms = len(positives) - missed, len(negatives) - spared
+    if metric == "f1":
+        return np.asarray(2 * hits / np.maximum(2 * hits + alarms + missed, 1))
+    if metric == "accuracy":
+        return np.asarray((hits + spared) / len(y))
+    return np.asarray((hits / max(len(positives), 1) + spared / max(len(negatives), 1)) / 2)
 
 
 def _fit(pipeline: Pipeline, rows: Rows) -> Pipeline:

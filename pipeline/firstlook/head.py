@@ -11,7 +11,7 @@ from pathlib import Path
 from churnwatch.pipeline.engine import Engine, name
 from churnwatch.pipeline.errors import DataError, UsageError
 from churnwatch.pipeline.firstlook.column_types import shown
-from churnwatch.pipeline.read import BadRow, Opening, Refusal, TextRows, open_csv, read_rows
+from churnwatch.pipeline.read import NEVER_CLOSED, BadRow, Opening, Refusal, TextRows, open_csv, read_rows
 from churnwatch.pipeline.schema import ROW_COLUMNS
 
 HEAD_ROWS = 200_000
@@ -51,7 +51,7 @@ def read_sample(path: Path, delimiter: str | None, engine: Engine, scratch: Path
     if not rows:
         raise DataError(f"{path}: it has a header, but no row that can be read.")
     # Where the head was cut, its last record may be half of one.
-    bad = found.bad[:-1] if cut and found.bad and "end of data" in found.bad[-1].reason else found.bad
+    bad = found.bad[:-1] if cut and found.bad and found.bad[-1].reason == NEVER_CLOSED else found.bad
     return Sample(engine, opening, columns, rows, cut, bad)
 
 

@@ -309,7 +309,8 @@ def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hold:
     folder.mkdir()
     (folder / "heldtraining.py").write_text(HELD)
     file = tmp_path / "held"
-    variables = {"PYTHONPATH": str(folder), "HELD_WHILE": str(file)}
+    path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    variables = {"PYTHONPATH": path, "HELD_WHILE": str(file)}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return Hold(file, TRAINING.replace("logistic", "heldtraining.Held"), variables)

@@ -23,7 +23,7 @@ from churnwatch.daemon.worker import Worker
 from churnwatch.pipeline import scan, settings
 from churnwatch.pipeline.settings import Home
 
-LIMIT_S = 90.0
+LIMIT_S = 60.0
 Ask = Callable[..., list[dict[str, Any]]]
 
 

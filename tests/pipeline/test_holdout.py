@@ -109,3 +109,11 @@ def test_a_test_file_that_cannot_judge_is_an_error(
 ) -> None:
     with pytest.raises(DataError, match=problem):
         from_test_folder(make_schema(id="id"), engine, Csv(), [make_source(content)])
+
+
+def test_rows_of_the_test_folder_that_break_a_check_are_told(
+    engine: DuckDB, source: str, make_schema: Callable[..., Schema], make_source: Callable[..., Source]
+) -> None:
+    found = from_test_folder(make_schema(id="id"), engine, Csv(), [make_source("left,n,id\nyes,x,a\nno,4,b\n")])
+    assert len(found.rows) == 1
+    assert found.warning == "1 row(s) of the test folder broke a check and do not judge"

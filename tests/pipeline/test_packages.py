@@ -25,9 +25,7 @@ INSTALLED = {"jinja2": "3.1.2", "numpy": "2.4.6", "typing-extensions": "4.9.0"}
 # Recorded from pip 26.3 and pip-audit 2.10.1, shortened to a few packages.
 PIP_CURRENT = '[{"name": "numpy", "version": "2.4.6"}, {"name": "typing_extensions", "version": "4.9.0"}]'
 PIP_ALL_CURRENT = PIP_CURRENT[:-1] + ', {"name": "Jinja2", "version": "3.1.2"}]'
-PIP_OUTDATED = (
-    '[{"name": "Jinja2", "version": "3.1.2", "latest_version": "3.1.6", "latest_filetype": "wheel"}]'
-)
+PIP_OUTDATED = '[{"name": "Jinja2", "version": "3.1.2", "latest_version": "3.1.6", "latest_filetype": "wheel"}]'
 AUDIT_CLEAN = """{"dependencies": [
     {"name": "jinja2", "version": "3.1.2", "vulns": []}, {"name": "numpy", "version": "2.4.6", "vulns": []},
     {"name": "typing-extensions", "version": "4.9.0", "vulns": []}], "fixes": []}"""
@@ -63,15 +61,11 @@ class Scripted:
     def __call__(self, command: Sequence[str], timeout_s: float) -> Answer:
         self.commands.append(list(command))
         self.limits.append(timeout_s)
-        asked = next(
-            word for word in ("uptodate", "outdated", "audit") if any(word in each for each in command)
-        )
+        asked = next(word for word in ("uptodate", "outdated", "audit") if any(word in each for each in command))
         return self.answers.get(asked) or said(json.dumps(self._all_is_well(asked)))
 
     def _all_is_well(self, asked: str) -> Any:
-        rows = [
-            {"name": name, "version": version, "vulns": []} for name, version in sorted(INSTALLED.items())
-        ]
+        rows = [{"name": name, "version": version, "vulns": []} for name, version in sorted(INSTALLED.items())]
         return {"uptodate": rows, "outdated": [], "audit": {"dependencies": rows, "fixes": []}}[asked]
 
 
@@ -143,9 +137,7 @@ def test_two_empty_lists_prove_nothing() -> None:
     assert part.error == "the package index knows none of the 3 packages, or cannot be reached"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "not JSON", "[1]", '["numpy"]', '[{"version": "1"}]', "3", '[{"name": 3}]']
-)
+@pytest.mark.parametrize("text", ["", "not JSON", "[1]", '["numpy"]', '[{"version": "1"}]', "3", '[{"name": 3}]'])
 def test_text_that_is_not_a_list_of_packages_is_no_answer(text: str) -> None:
     broken = said(text, "exit code 2, ERROR: no such option")
     error = read_versions(INSTALLED, broken, said("[]")).error
@@ -206,9 +198,7 @@ def test_all_is_well_only_when_every_package_was_named_by_both(tmp_path: Path) -
 
 @pytest.mark.usefixtures("three_installed")
 def test_counts_are_of_packages_not_of_advisories(tmp_path: Path) -> None:
-    check = checked(
-        tmp_path, uptodate=said(PIP_CURRENT), outdated=said(PIP_OUTDATED), audit=said(AUDIT_VULNERABLE)
-    )
+    check = checked(tmp_path, uptodate=said(PIP_CURRENT), outdated=said(PIP_OUTDATED), audit=said(AUDIT_VULNERABLE))
     assert (check.outdated, check.vulnerable, check.unknown) == (1, 1, 0)
     assert [finding.kind for finding in check.findings] == ["outdated", "vulnerable", "vulnerable"]
     assert not check.ok
@@ -367,9 +357,7 @@ class _FakeIndex(BaseHTTPRequestHandler):
         name = self.path.rstrip("/").rpartition("/")[2]
         version = {"packaging": "999.0", "click": packages.installed()["click"]}.get(name)
         file = f"{name}-{version}-py3-none-any.whl"
-        self._reply(
-            200 if version else 404, "text/html", f'<html><body><a href="{file}">{file}</a></body></html>'
-        )
+        self._reply(200 if version else 404, "text/html", f'<html><body><a href="{file}">{file}</a></body></html>')
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -35,9 +35,7 @@ COLUMNS = {
 both = pytest.mark.parametrize("like", Like)
 
 
-def made(
-    like: Like = Like.TELCO, *, months: int = 3, rows: int = 400, seed: int = 7, **options: Any
-) -> list[Month]:
+def made(like: Like = Like.TELCO, *, months: int = 3, rows: int = 400, seed: int = 7, **options: Any) -> list[Month]:
     return list(sample.generate(like, months=months, rows=rows, seed=seed, **options))
 
 
@@ -75,9 +73,7 @@ def test_another_seed_gives_other_customers(like: Like) -> None:
 
 @both
 def test_a_longer_sample_begins_like_a_shorter_one(like: Like) -> None:
-    assert [month.csv() for month in made(like, months=4)[:2]] == [
-        month.csv() for month in made(like, months=2)
-    ]
+    assert [month.csv() for month in made(like, months=4)[:2]] == [month.csv() for month in made(like, months=2)]
 
 
 @both
@@ -200,9 +196,7 @@ def test_the_share_of_churn_is_steady_and_near_the_truth(like: Like, share: floa
 
 @both
 @pytest.mark.parametrize("changes_at", [None, 0])
-def test_the_best_possible_auc_is_that_of_a_hard_but_learnable_problem(
-    like: Like, changes_at: int | None
-) -> None:
+def test_the_best_possible_auc_is_that_of_a_hard_but_learnable_problem(like: Like, changes_at: int | None) -> None:
     month = made(like, months=1, rows=20_000, changes_at=changes_at)[0]
     assert 0.79 < bayes_auc(like, month) < 0.86
 
@@ -225,9 +219,7 @@ def test_a_model_trained_before_the_change_is_worse_after_it(like: Like) -> None
     months = made(like, months=4, rows=4000, changes_at=2)
     clues = [pd.get_dummies(month.rows.drop(columns=[ID[like], TARGET[like]])) for month in months]
     clues = [clue.drop(columns=clue.filter(like="month_2026")) for clue in clues]
-    model = HistGradientBoostingClassifier(max_iter=40, random_state=0).fit(
-        clues[0], left(like, months[0].rows)
-    )
+    model = HistGradientBoostingClassifier(max_iter=40, random_state=0).fit(clues[0], left(like, months[0].rows))
     auc = [
         roc_auc_score(left(like, month.rows), model.predict_proba(clue)[:, 1])
         for month, clue in zip(months, clues, strict=True)
@@ -308,10 +300,7 @@ def test_one_month_comes_without_its_target(like: Like) -> None:
     months = made(like, months=4, rows=400, without_target=1, duplicates=0.1, missing=0.1, broken=2)
     assert [TARGET[like] in month.rows.columns for month in months] == [True, False, True, True]
     assert all(len(lines_of(month)) == 1 + 400 + 40 + 2 for month in months)
-    own = [
-        set(month.rows[month.rows.columns.intersection([ID[like], "month"])].agg(tuple, axis=1))
-        for month in months
-    ]
+    own = [set(month.rows[month.rows.columns.intersection([ID[like], "month"])].agg(tuple, axis=1)) for month in months]
     assert len(own[1]) == 400, "nothing from the labelled month before"
     assert own[1].isdisjoint(own[2]), "nothing that was to be scored comes again with its label"
 
@@ -400,9 +389,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_the_counts_add_up_whatever_is_asked_for(
     *, like: Like, months: int, rows: int, seed: int, duplicates: float, missing: float, broken: int
 ) -> None:
-    for month in made(
-        like, months=months, rows=rows, seed=seed, duplicates=duplicates, missing=missing, broken=broken
-    ):
+    for month in made(like, months=months, rows=rows, seed=seed, duplicates=duplicates, missing=missing, broken=broken):
         lines = month.csv().splitlines()
         assert len(lines) == 1 + rows + round(duplicates * rows) + broken
         assert all(line.count(",") in (lines[0].count(","), lines[0].count(",") + 1) for line in lines)
