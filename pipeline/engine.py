@@ -32,8 +32,11 @@ def literal(text: str) -> str:
 class Engine(Protocol):
     """What the steps ask of a database."""
 
-    def table(self, table: str, source: str | pa.Table) -> None:
-        """Make a temporary table of a query or of an Arrow table, in place of one of the same name."""
+    def table(self, table: str, source: str | pa.Table, *, lazy: bool = False) -> None:
+        """Make a temporary table of a query or of an Arrow table, in place of one of the same name.
+
+        A lazy one is a query under a name: worth it where it is read once or costs little.
+        """
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return a query's rows."""
@@ -57,9 +60,11 @@ class DuckDB:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
 
-    def table(self, table: str, source: str | pa.Table) -> None:
+    def table(self, table: str, source: str | pa.Table, *, lazy: bool = False) -> None:
         """Make a temporary table; see `Engine.table`."""
-        if isinstance(source, pa.Table):
+        if lazy:
+            self._run(f"CREATE OR REPLACE TEMP VIEW {name(table)} AS {source}")
+        elif isinstance(source, pa.Table):
             self._connection.register("_arrow", source)
             self._run(f"CREATE OR REPLACE TEMP TABLE {name(table)} AS SELECT * FROM _arrow")
             self._connection.unregister("_arrow")

@@ -185,7 +185,7 @@ def _check_rows(texts: str, columns: Sequence[str], schema: Schema, csv: Csv, en
         cells.raw(i) for i, column in enumerate(schema.columns.values()) if column.type is not ColumnType.TEXT
     )
     left_out = f" EXCLUDE ({texts_kept}, _bad)" if texts_kept else " EXCLUDE (_bad)"
-    engine.table("typed", f"SELECT *{left_out} FROM checked WHERE _bad IS NULL")
+    engine.table("typed", f"SELECT *{left_out} FROM checked WHERE _bad IS NULL", lazy=True)
 
 
 def _set_bad_aside(

@@ -173,7 +173,7 @@ def _read_in_parallel(opening: Opening, engine: Engine, table: str) -> TextRows 
     if rejected or not _is_faithful(body, engine, table, cells):
         return None
     named = ", ".join(f"{cell} AS {name(column or ' ')}" for cell, column in zip(cells, opening.header, strict=True))
-    engine.table(f"{table}_lines", f"SELECT CAST(rowid + 2 AS BIGINT) AS _line, {named} FROM {name(table)}")
+    engine.table(f"{table}_lines", f"SELECT CAST(rowid + 2 AS BIGINT) AS _line, {named} FROM {name(table)}", lazy=True)
     return TextRows(f"{table}_lines")
 
 
