@@ -125,7 +125,7 @@ def run(home: Path, once: bool, poll_s: float | None) -> int:
     """Watch the source folder: the daemon."""
     from churnwatch.daemon import logs
 
-    logs.set_up()
+    logs.set_up(errors_only=once)  # what comes of a run is printed below
     if not once:
         from churnwatch.daemon import service
 

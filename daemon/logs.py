@@ -14,14 +14,15 @@ from churnwatch.pipeline.settings import STATE_FOLDER
 _ERROR_LOG = "error.log"
 
 
-def set_up() -> None:
+def set_up(*, errors_only: bool = False) -> None:
     """Log to standard error: each step for somebody who watches a terminal; the journal adds the time itself."""
     shape = "%(message)s" if "JOURNAL_STREAM" in os.environ else "%(asctime)s %(message)s"
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(shape, datefmt="%H:%M:%S"))
     root = logging.getLogger("churnwatch")
     root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if sys.stderr.isatty() else logging.INFO)
+    usual = logging.DEBUG if sys.stderr.isatty() else logging.INFO
+    root.setLevel(logging.ERROR if errors_only else usual)
 
 
 def keep_traceback(home: Path) -> Path | None:

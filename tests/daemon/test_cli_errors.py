@@ -498,10 +498,12 @@ def test_ctrl_c_ends_a_status_that_follows(worked: Home) -> None:
     ) as process:  # fmt: skip
         assert process.stdout is not None
         assert process.stderr is not None
-        while not process.stdout.readline().startswith("attention"):
-            pass
+        assert next((line for line in process.stdout if line.startswith("attention")), None)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        try:
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
         assert process.stderr.read().strip() == ""  # but for the line that the terminal's ^C stands on
 
 

@@ -183,7 +183,10 @@ def test_a_child_whose_daemon_is_gone_ends_in_the_middle_of_its_run(
         while json.loads(process.stdout.readline()) != {"step": "train"}:
             pass
         process.stdin.close()
-        assert process.wait(LIMIT_S) == child.ORPHANED
+        try:
+            assert process.wait(LIMIT_S) == child.ORPHANED
+        finally:
+            process.kill()
     [run] = ask(home, "SELECT status FROM run_history")
     assert run == {"status": "running"}  # nobody was left to write its end; the next start calls it interrupted
 
