@@ -8,10 +8,10 @@ import signal
 from pathlib import Path
 
 from churnwatch.daemon.attention import daemon_pid
+from churnwatch.daemon.writing import ledger_of
 from churnwatch.pipeline import promotion, settings
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.errors import UsageError
-from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import FileEvent, FileState
 from churnwatch.pipeline.settings import Home
 
@@ -24,7 +24,7 @@ def retry(folder: Path, path: str) -> str:
         UsageError: it is gone, or reading it again would ingest its rows twice.
     """
     home = settings.load(folder)
-    with Ledger.open(home.ledger) as ledger:
+    with ledger_of(home) as ledger:
         row = ledger.file_by_path(path)
         if not (home.source / path).exists():
             raise UsageError(f"{path} lies no longer in {home.source}; put it there, and it is read by itself.")
@@ -37,7 +37,7 @@ def retry(folder: Path, path: str) -> str:
 def promote(folder: Path, version: int, why: str) -> str:
     """Make a version the release by hand."""
     home = settings.load(folder)
-    with Ledger.open(home.ledger) as ledger:
+    with ledger_of(home) as ledger:
         model = promotion.promote(home, ledger, version, actor=_who(), why=why)
     return f"{model.name} serves now"
 
@@ -45,7 +45,7 @@ def promote(folder: Path, version: int, why: str) -> str:
 def rollback(folder: Path, version: int | None, why: str) -> str:
     """Go back to an earlier version and pin it."""
     home = settings.load(folder)
-    with Ledger.open(home.ledger) as ledger:
+    with ledger_of(home) as ledger:
         model = promotion.rollback(home, ledger, version, actor=_who(), why=why)
     return f"{model.name} serves now, and no run replaces it until `churnwatch unpin`"
 
@@ -53,7 +53,7 @@ def rollback(folder: Path, version: int | None, why: str) -> str:
 def unpin(folder: Path, why: str | None) -> str:
     """Let the next run promote again."""
     home = settings.load(folder)
-    with Ledger.open(home.ledger) as ledger:
+    with ledger_of(home) as ledger:
         version = promotion.unpin(ledger, actor=_who(), why=why)
     return f"v{version} is no longer pinned; the next run may promote"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from churnwatch.daemon import work
 from churnwatch.daemon.attention import DAEMON_LOCK
 from churnwatch.daemon.settle import Settler
+from churnwatch.daemon.writing import ledger_of
 from churnwatch.pipeline import export, files, predict_file, registry, scan, schemas, settings
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import NotFoundError
-from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.run import Outcome
 from churnwatch.pipeline.settings import Home
 
@@ -50,7 +50,7 @@ def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, lis
         NotFoundError: there is no champion yet.
     """
     home = settings.load(folder)
-    with Ledger.open(home.ledger) as ledger, duckdb_engine(home.state / "spill") as engine:
+    with ledger_of(home) as ledger, duckdb_engine(home.state / "spill") as engine:
         champion = ledger.champion()
         if champion is None:
             raise NotFoundError("there is no model yet; drop a CSV with the target first.")
@@ -75,7 +75,7 @@ def export_csv(folder: Path, output: Path) -> int:
         NotFoundError: nothing was ingested yet.
     """
     home = settings.load(folder)
-    with Ledger.open(home.ledger) as ledger, duckdb_engine(home.state / "spill") as engine:
+    with ledger_of(home) as ledger, duckdb_engine(home.state / "spill") as engine:
         parts = [home.ingested / part.part for part in ledger.parts()]
         if not parts:
             raise NotFoundError("nothing was ingested yet; drop a CSV into the source folder first.")

@@ -47,7 +47,8 @@ def runs(rows: Sequence[Row]) -> str:
     """Return runs, newest first."""
     return table(
         ((r["run"], moment(r["started_at"]), r["status"], r["wall_s"], r["attempt"], r["decision"],
-          r["candidate_value"], r["champion_value"], r["sentence"] or r["note"] or r["error"]) for r in rows),
+          r["candidate_value"], r["champion_value"] if r["champion"] else None,
+          r["sentence"] or r["note"] or r["error"]) for r in rows),
         ("run", "began (UTC)", "status", "s", "attempt", "decision", "F1 new", "F1 old", "what came of it"),
     )  # fmt: skip
 

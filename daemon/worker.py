@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from churnwatch.pipeline.records import Signature
-from churnwatch.pipeline.settings import Settings
+from churnwatch.pipeline.settings import STATE_FOLDER, Settings
 
 log = logging.getLogger("churnwatch.worker")
 _GRACE_S = 10.0
@@ -50,7 +50,8 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={"OMP_NUM_THREADS": "1", **os.environ},  # see `cli.main`
+            # One thread: see `cli.main`. matplotlib keeps its cache where it can write, also as a service's user.
+            env={"OMP_NUM_THREADS": "1", "MPLCONFIGDIR": str(self._home / STATE_FOLDER / "matplotlib"), **os.environ},
             start_new_session=True,  # a Ctrl-C in the terminal is for the daemon, which ends the run in its own time
         )
         self._listener = threading.Thread(target=self._listen, args=(self._process,), name="worker")

@@ -61,7 +61,10 @@ def test_before_the_first_run_there_is_one_line_for_what_is_not_there_yet(
 ) -> None:
     result = churnwatch(*command.replace("a.csv", str(months[0])).split(), home=home)
     assert result.code == 1
-    assert result.line.startswith("churnwatch: ")
+    assert (
+        result.line == "churnwatch: churnwatch.db: no ledger yet; it is made by the first run (churnwatch run --once)."
+    )
+    assert not home.ledger.exists()
 
 
 @pytest.mark.parametrize("command", ["files", "runs", "models", "report", "retry a.csv", "predict a.csv", "export"])
