@@ -160,7 +160,9 @@ def _attempt(home: Home, ledger: Ledger, run: int, progress: Progress) -> Outcom
         _end(ledger, run, attempt, Status.BROKEN, begun, error=f"a bug: {type(error).__name__}; the log has more")
         raise
     _end(ledger, run, attempt, Status.DONE, begun, note=line, warning="; ".join(warnings) or None)
-    return Outcome(run, Status.DONE, line, warnings)
+    verdict = ledger.verdict(run)  # its own warning stands with the decision, not with the attempt
+    doubtful = (verdict.warning,) if verdict is not None and verdict.warning else ()
+    return Outcome(run, Status.DONE, line, (*doubtful, *warnings))
 
 
 def _line(error: BaseException) -> str:

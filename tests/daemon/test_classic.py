@@ -57,7 +57,7 @@ def test_two_drops_make_a_release_with_the_classic_files_and_every_decision_carr
     assert first.out.startswith("run 1 done: Released as the first model")
     [decision] = ask(exercise, "SELECT decision, rows, positives, warning FROM decisions")
     assert (decision["decision"], decision["rows"], decision["positives"]) == ("first", COIN_TOSS, 3)
-    assert decision["warning"]
+    assert f"attention: {decision['warning']}" in first.out
     told = churnwatch("status", home=exercise)
     assert told.code == 1
     assert decision["warning"] in told.out
