@@ -16,6 +16,7 @@ from churnwatch.pipeline.settings import Home
 
 DAEMON_LOCK = "daemon.lock"
 _ENOUGH_ROWS = 30  # positive, and as many negative: with fewer it may be chance
+_MANY_BAD = 0.01  # share of rows; a few are in every export
 _LOW_DISK_BYTES = 200 << 20
 _REPORT_TAKES = timedelta(seconds=30)
 _STALE_CHECK = timedelta(days=7)
@@ -54,6 +55,10 @@ def _last_run(ledger: Reader) -> Iterator[str]:
     run = newest[0]
     if run["status"] in ("failed", "broken", "interrupted"):
         yield f"run {run['run']} {run['status']}: {run['error']}"
+    bad = sum(row["quarantined"] or 0 for row in ledger.run_file_states(run["run"]))
+    read = sum(row["rows_read"] or 0 for row in ledger.run_file_states(run["run"]))
+    if bad > _MANY_BAD * read:
+        yield f"run {run['run']} quarantined {bad:,} of {read:,} rows; see `churnwatch show {run['run']}`"
     if run["decision"] == Decision.STAGED:
         yield f"a better model waits: {run['sentence']}"
     if run["decision"] == Decision.UNDECIDABLE:

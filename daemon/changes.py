@@ -15,6 +15,8 @@ from churnwatch.pipeline.errors import UsageError
 from churnwatch.pipeline.records import FileEvent, FileState
 from churnwatch.pipeline.settings import Home
 
+_LATER = ". Report and predictions follow with the next run (the report at once: `churnwatch report`)."
+
 
 def retry(folder: Path, path: str) -> str:
     """Have a file read again.
@@ -39,7 +41,7 @@ def promote(folder: Path, version: int, why: str) -> str:
     home = settings.load(folder)
     with ledger_of(home) as ledger:
         model = promotion.promote(home, ledger, version, actor=_who(), why=why)
-    return f"{model.name} serves now"
+    return f"{model.name} serves now{_LATER}"
 
 
 def rollback(folder: Path, version: int | None, why: str) -> str:
@@ -47,7 +49,7 @@ def rollback(folder: Path, version: int | None, why: str) -> str:
     home = settings.load(folder)
     with ledger_of(home) as ledger:
         model = promotion.rollback(home, ledger, version, actor=_who(), why=why)
-    return f"{model.name} serves now, and no run replaces it until `churnwatch unpin`"
+    return f"{model.name} serves now, and no run replaces it until `churnwatch unpin`{_LATER}"
 
 
 def unpin(folder: Path, why: str | None) -> str:

@@ -157,6 +157,8 @@ def status(home: Path, json_: bool, follow: bool) -> int:
 
     render = state_of.as_json if json_ else state_of.as_text
     state = state_of.gather(home)
+    if state["broken"] and not json_:
+        return _fail(state["broken"], state_of.BROKEN)
     click.echo(render(state))
     while follow:
         import time
@@ -263,7 +265,7 @@ def _version(_ctx: click.Context, _parameter: click.Parameter, value: str | None
 
 @cli.command(example='churnwatch promote v7 --why "approved by the board"')
 @click.argument("version", callback=_version)
-@click.option("--why", required=True, help="Goes into the ledger.")
+@click.option("--why", required=True, help="Required; goes into the ledger.")
 @click.pass_obj
 def promote(home: Path, version: int, why: str) -> None:
     """Make a version the release by hand."""
@@ -274,7 +276,7 @@ def promote(home: Path, version: int, why: str) -> None:
 
 @cli.command(example='churnwatch rollback --why "complaints since Monday"')
 @click.argument("version", callback=_version, required=False)
-@click.option("--why", required=True, help="Goes into the ledger.")
+@click.option("--why", required=True, help="Required; goes into the ledger.")
 @click.pass_obj
 def rollback(home: Path, version: int | None, why: str) -> None:
     """Go back to an earlier version (by default the one before) and pin it, so that no run undoes it."""
@@ -305,7 +307,7 @@ def predict(home: Path, file: Path, output: Path | None) -> None:
     rows, positives, told = predict_csv(home, file, target)
     for line in told:
         click.echo(f"{file.name}: {line}", err=True)
-    click.echo(f"{target}: {rows:,} customers, {positives:,} of them decided to leave")
+    click.echo(f"{target}: {rows:,} customers, {positives:,} of them expected to leave")
 
 
 @cli.command(example="churnwatch packages")

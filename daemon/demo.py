@@ -45,6 +45,8 @@ def demo(folder: Path, tell: Tell) -> None:
     Raises:
         UsageError: the folder is somebody else's.
     """
+    if (folder / _MARK).exists():
+        tell(f"The earlier demo in {folder} is replaced.")
     home = _make(folder)
     tell(f"A home of its own: {home.path}")
     tell(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +13,7 @@ from tabulate import tabulate
 from churnwatch.pipeline.ledger.reader import Reader
 
 Row = Mapping[str, Any]
+_LEAST_WIDTH = 30
 
 
 def as_json(rows: Sequence[Row] | Row) -> str:
@@ -20,10 +23,28 @@ def as_json(rows: Sequence[Row] | Row) -> str:
 
 def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, numbers: bool = True) -> str:
     """Return an aligned table; nothing stands where nothing is known. Without `numbers`, a text "1.10" stays so."""
+    cells = [list(row) for row in rows]
     text: str = tabulate(
-        list(rows), headers=headers, tablefmt="simple", floatfmt=".3f", missingval="", disable_numparse=not numbers
+        cells,
+        headers=headers,
+        tablefmt="simple",
+        floatfmt=".3f",
+        missingval="",
+        disable_numparse=not numbers,
+        maxcolwidths=_widths(cells, headers),
     )
     return text
+
+
+def _widths(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> list[int | None] | None:
+    """Wrap the last column, which has the words, where a terminal would break the lines; a pipe gets them whole."""
+    if not sys.stdout.isatty() or not rows:
+        return None
+    taken = sum(
+        2 + max(len(str(headers[i])), *(len(str(row[i])) if row[i] is not None else 0 for row in rows))
+        for i in range(len(headers) - 1)
+    )
+    return [*[None] * (len(headers) - 1), max(_LEAST_WIDTH, shutil.get_terminal_size().columns - taken)]
 
 
 def moment(text: str) -> str:
@@ -108,12 +129,17 @@ def _metrics(rows: Sequence[Row]) -> str:
     """One line per metric, one column per model and set of rows."""
     columns = list(dict.fromkeys((r["subject"], r["split"], r["batch"]) for r in rows))
     names = list(dict.fromkeys(r["name"] for r in rows))
-    values = {(r["name"], r["subject"], r["split"], r["batch"]): r["value"] for r in rows}
+    values = {(r["name"], r["subject"], r["split"], r["batch"]): _number(r["name"], r["value"]) for r in rows}
     headers = [" ".join([s, p.replace("_", " "), f"batch {b}" if b else ""]).strip() for s, p, b in columns]
     return table(
         ([name.replace("_", " "), *(values.get((name, *key)) for key in columns)] for name in names),
         ["metric", *headers],
     )
+
+
+def _number(metric: str, value: float | None) -> float | None:
+    """Show counts as counts."""
+    return int(value) if value is not None and metric.startswith(("true_", "false_")) else value
 
 
 def models(rows: Sequence[Row], releases: Sequence[Row]) -> str:

@@ -148,8 +148,8 @@ def _packages(check: dict[str, Any] | None, now: datetime) -> str:
         f"{'unknown whether any is' if check[kind] is None else check[kind]} {kind}"
         for kind in ("outdated", "vulnerable")
     )
-    unknown = f", {check['unknown']} could not be checked" if check["unknown"] else ""
-    return f"{check['packages']} checked {ago(check['checked_at'], now)}: {counts}{unknown}"
+    unknown = f" ({check['unknown']} could not be looked up)" if check["unknown"] else ""
+    return f"{check['packages']} installed; {ago(check['checked_at'], now)}: {counts}{unknown}"
 
 
 def ago(moment: str, now: datetime) -> str:

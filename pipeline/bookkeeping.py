@@ -98,9 +98,14 @@ def verdict_record(
     )
 
 
-def duplicate_warnings(accounts: Sequence[FileAccount], *, named: bool) -> Iterator[str]:
-    """Yield a warning for each file of which most rows are duplicates; without an id, equal rows may be real."""
+def file_warnings(accounts: Sequence[FileAccount], *, named: bool) -> Iterator[str]:
+    """Yield a warning for each file without rows, and for each of which most rows are duplicates.
+
+    Without an id, equal rows may be real.
+    """
     for account in accounts:
+        if not account.read:
+            yield f"{account.source.file.path}: it has a header and no rows; was the export cut short?"
         if account.read >= _FEW_ROWS and account.duplicate > _MANY_DUPLICATES * account.read:
             advice = "" if named else "; without an id equal rows may be real customers: see `dedup: off`"
             yield (f"{account.source.file.path}: {account.duplicate:,} of {account.read:,} rows are duplicates"

@@ -95,9 +95,8 @@ def decide_first(y: Labels, candidate: Labels, *, baseline: float, gate: Gate) -
     else:
         decision = Decision.FIRST
         warning = None if able else f"the holdout has {rows:,} rows, {positives:,} of them positive: too few to judge"
-        sentence = (
-            f"Released as the first model: F1 {new:.3f} on {rows:,} holdout rows; the baseline has {baseline:.3f}."
-        )
+        how = "Released as the first model" if new > baseline else "Released for want of another, not for its worth"
+        sentence = f"{how}: F1 {new:.3f} on {rows:,} holdout rows; the baseline has {baseline:.3f}."
     return Evidence(decision, sentence, rows, positives, new, baseline, new - baseline, warning=warning)
 
 
@@ -145,7 +144,7 @@ def _proven(
     delta = new - old
     promoted = delta >= gate.min_delta and p_value <= gate.alpha
     facts = f"F1 {new:.3f} against {old:.3f} on the same {rows:,} holdout rows"
-    spread = f"difference {delta:+.3f}, 90 % interval {low:+.3f} to {high:+.3f}, p = {p_value:.3f}"
+    spread = f"difference {delta:+.4f}, 90 % interval {low:+.4f} to {high:+.4f}, p = {p_value:.4f}"
     if promoted:
         sentence = f"Promoted: {facts} ({spread})."
     elif delta < gate.min_delta:

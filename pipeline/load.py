@@ -108,13 +108,27 @@ def open_source(source: Source, schema: Schema, csv: Csv) -> Opened | Refused:
         return Refused(source, f"cannot be read: {error.strerror or error}")
     if isinstance(opening, Refusal):
         return Refused(source, opening.reason)
-    missing = [column for column in schema.names if column not in opening.header and column != schema.target]
+    wanted = [column for column in schema.names if column != schema.target]
+    missing = [column for column in wanted if column not in opening.header]
     if missing:
-        return Refused(source, f"line 1: {len(missing)} of {len(schema.names)} columns are missing"
-                               f" ({_listed(missing)}); is it another company's file?")  # fmt: skip
+        return Refused(source, f"line 1: {len(missing)} of {len(wanted)} columns are missing ({_listed(missing)});"
+                               f" {_advice(source, opening, missing, len(wanted), csv)}")  # fmt: skip
     unknown = [column for column in opening.header if column not in schema.columns]
     findings = opening.findings + ((f"{len(unknown)} column(s) left out: {_listed(unknown)}",) if unknown else ())
     return Opened(source, opening, findings)
+
+
+def _advice(source: Source, opening: Opening, missing: Sequence[str], wanted: int, csv: Csv) -> str:
+    """Say what is most likely wrong with a file whose columns are not ours."""
+    if csv.delimiter is not None:
+        otherwise = open_csv(source.path, expected=missing)
+        if isinstance(otherwise, Opening) and set(missing) & set(otherwise.header):
+            return f"it is split by `{otherwise.delimiter}`, and `csv.delimiter` is `{csv.delimiter}`"
+    folded = {column.lower().strip(): column for column in opening.header}
+    for column in missing:
+        if column.lower().strip() in folded:
+            return f"it has `{folded[column.lower().strip()][:60]}` where `{column[:60]}` is declared"
+    return "is it another company's file?" if len(missing) > wanted / 2 else "an older or a newer export?"
 
 
 def _listed(columns: Sequence[str]) -> str:

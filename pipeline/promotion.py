@@ -102,11 +102,14 @@ def unpin(ledger: Ledger, *, actor: str, why: str | None) -> int:
 
 
 def _former(ledger: Ledger) -> int:
-    served = [row["version"] for row in ledger.releases()]
-    former = [version for version in served if version != served[-1]]
-    if not former:
+    """Return the version that served before the present one came; what was fled from before is not gone back to."""
+    line: list[int] = []
+    for row in ledger.releases():
+        version = int(row["version"])
+        line = line[: line.index(version) + 1] if version in line else [*line, version]
+    if len(line) < 2:  # noqa: PLR2004 - the present one and one before
         raise NotFoundError("no version served before this one; name one: churnwatch rollback VERSION --why …")
-    return int(former[-1])
+    return line[-2]
 
 
 def _lock(home: Home) -> AbstractContextManager[None]:

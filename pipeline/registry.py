@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import pickle
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,8 @@ def write_version(
         draw: draws the confusion matrix into a file.
     """
     with files.folder_written_beside(folder) as beside:
-        joblib.dump(model, beside / MODEL)
+        # A plain pickle: joblib.load reads it as well, and pickle.load reads no other.
+        (beside / MODEL).write_bytes(pickle.dumps(model, protocol=pickle.HIGHEST_PROTOCOL))
         sha256 = files.sha256_of(beside / MODEL)
         (beside / SCORE).write_text("nan\n" if f1 is None else f"{f1!r}\n", encoding="utf-8")
         write_ingested(beside / INGESTED, ingested)

@@ -74,7 +74,7 @@ class Steps:
         part = ingest.write_part(self._engine, home.ingested)
         ingest.write_quarantine(self._engine, home.ingested / ingest.QUARANTINE / f"run-{self._run:05d}.parquet")
         profiles = profile.profile(self._schema, self._engine) if part else ()
-        self.warnings += bookkeeping.duplicate_warnings(accounts, named=self._schema.id is not None)
+        self.warnings += bookkeeping.file_warnings(accounts, named=self._schema.id is not None)
         at, ledger = iso(utc_now()), self._ledger
         with ledger.transaction():
             for account in accounts:
@@ -193,7 +193,7 @@ class Steps:
 
     def _tests(self) -> list[Source]:
         folder = self._home.tests
-        if not folder.is_dir():
+        if not folder.exists():
             return []
         seen = sorted(look(folder).items(), key=lambda each: each[0].path)
         return [

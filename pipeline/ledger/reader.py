@@ -106,7 +106,7 @@ class Reader:
         """Return the first other file with these bytes whose rows were read, if there is one."""
         row = self._one(
             "SELECT f.* FROM files f JOIN what_became_of_files w USING (file)"
-            " WHERE f.sha256 = ? AND f.file != ? AND w.state IN ('ingested', 'predicted', 'waiting')"
+            " WHERE f.sha256 = ? AND f.file != ? AND w.state IN ('ingested', 'predicted')"
             " ORDER BY f.file LIMIT 1",
             sha256,
             besides,

@@ -63,11 +63,16 @@ def test_a_decision_is_kept_with_all_its_evidence() -> None:
     ("read", "duplicate", "warned"), [(20, 11, True), (20, 10, False), (19, 19, False), (100, 100, True)]
 )
 def test_a_file_of_mostly_duplicates_is_warned_of(read: int, duplicate: int, warned: bool) -> None:
-    assert len(list(bookkeeping.duplicate_warnings([_account(read, duplicate)], named=True))) == int(warned)
+    assert len(list(bookkeeping.file_warnings([_account(read, duplicate)], named=True))) == int(warned)
+
+
+def test_a_file_without_rows_is_warned_of() -> None:
+    [text] = bookkeeping.file_warnings([_account(0, 0)], named=True)
+    assert text == "a.csv: it has a header and no rows; was the export cut short?"
 
 
 def test_without_an_id_the_warning_tells_how_to_keep_equal_rows() -> None:
-    [text] = bookkeeping.duplicate_warnings([_account(2000, 1500)], named=False)
+    [text] = bookkeeping.file_warnings([_account(2000, 1500)], named=False)
     assert text == (
         "a.csv: 1,500 of 2,000 rows are duplicates of rows ingested before; without an id equal rows may be real"
         " customers: see `dedup: off`"

@@ -89,9 +89,9 @@ def test_proven_promotes_what_is_better_beyond_luck() -> None:
     assert evidence.p_value == pytest.approx(1 / 2001)
     assert evidence.low > 0
     assert evidence.sentence.startswith(
-        "Promoted: F1 0.970 against 0.786 on the same 470 holdout rows (difference +0.184,"
+        "Promoted: F1 0.970 against 0.786 on the same 470 holdout rows (difference +0.1840,"
     )
-    assert evidence.sentence.endswith("p = 0.000).")
+    assert evidence.sentence.endswith("p = 0.0005).")
 
 
 def test_proven_keeps_the_champion_where_it_may_be_luck() -> None:

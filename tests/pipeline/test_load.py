@@ -37,7 +37,7 @@ def test_files_are_sorted_by_what_they_ask_for(make_schema: MakeSchema, make_sou
     assert [each.source for each in found.labelled] == [labelled]
     assert [each.source for each in found.requests] == [request]
     assert found.refused == (
-        Refused(foreign, "line 1: 2 of 3 columns are missing (`id`, `n`); is it another company's file?"),
+        Refused(foreign, "line 1: 2 of 2 columns are missing (`id`, `n`); is it another company's file?"),
         Refused(broken, "empty: it has no header"),
     )
 
@@ -63,11 +63,28 @@ def test_a_left_out_column_may_have_any_name(
     assert engine.rows("SELECT * FROM typed") == [(1, 2, "a", 1.0, "yes")]
 
 
+@pytest.mark.parametrize(
+    ("header", "delimiter", "advice"),
+    [
+        ("id;n;left", ",", "it is split by `;`, and `csv.delimiter` is `,`"),
+        ("ID,n,left", None, "it has `ID` where `id` is declared"),
+        ("n,left", None, "an older or a newer export?"),
+        ("a,b,c", ",", "is it another company's file?"),
+    ],
+)
+def test_a_file_with_other_columns_comes_with_what_is_most_likely_wrong(
+    make_schema: MakeSchema, make_source: MakeSource, header: str, delimiter: str | None, advice: str
+) -> None:
+    refused = open_source(make_source(f"{header}\n"), make_schema(), Csv(delimiter=delimiter))
+    assert isinstance(refused, Refused)
+    assert refused.reason.endswith(advice)
+
+
 def test_long_lists_of_columns_are_cut(make_schema: MakeSchema, make_source: MakeSource) -> None:
     columns = {f"c{i}": "text" for i in range(7)} | {"left": "text"}
     refused = open_source(make_source("left\n"), make_schema(columns), Csv())
     assert isinstance(refused, Refused)
-    assert "7 of 8 columns are missing (`c0`, `c1`, `c2`, `c3`, `c4`, …)" in refused.reason
+    assert "7 of 7 columns are missing (`c0`, `c1`, `c2`, `c3`, `c4`, …)" in refused.reason
 
 
 def test_a_file_that_is_gone_is_refused(make_schema: MakeSchema, make_source: MakeSource) -> None:

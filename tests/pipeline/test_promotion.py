@@ -191,11 +191,15 @@ def test_a_rollback_goes_to_the_version_that_served_before_and_pins_it(
     assert (pin["version"], pin["actor"], pin["why"]) == (2, "me", "complaints")
 
 
-def test_a_second_rollback_goes_back_to_where_the_first_came_from(home: Home, ledger: Ledger, add: AddVersion) -> None:
-    for version in (1, 2):
+def test_a_second_rollback_goes_further_back_and_never_to_what_was_fled_from(
+    home: Home, ledger: Ledger, add: AddVersion
+) -> None:
+    for version in (1, 2, 3):
         _release(home, ledger, add(version))
-    promotion.rollback(home, ledger, None, actor="me", why="complaints")
-    assert promotion.rollback(home, ledger, None, actor="me", why="worse").name == "v2"
+    assert promotion.rollback(home, ledger, None, actor="me", why="complaints").name == "v2"
+    assert promotion.rollback(home, ledger, None, actor="me", why="still").name == "v1"
+    with pytest.raises(NotFoundError, match="no version served before this one"):
+        promotion.rollback(home, ledger, None, actor="me", why="and again")
 
 
 def test_a_rollback_goes_to_the_version_named(home: Home, ledger: Ledger, add: AddVersion) -> None:
