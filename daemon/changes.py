@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import signal
@@ -41,6 +42,7 @@ def promote(folder: Path, version: int, why: str) -> str:
     home = settings.load(folder)
     with ledger_of(home) as ledger:
         model = promotion.promote(home, ledger, version, actor=_who(), why=why)
+    _when(home)  # a request to score may have waited for this
     return f"{model.name} serves now{_LATER}"
 
 
@@ -72,5 +74,6 @@ def _when(home: Home) -> str:
     pid = daemon_pid(home)
     if not pid:
         return "by the next `churnwatch run`"
-    os.kill(pid, signal.SIGHUP)
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # it looks by itself within `scan_interval_s`
+        os.kill(pid, signal.SIGHUP)
     return "now"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ def run_once(folder: Path, progress: Callable[[str], None]) -> list[Outcome]:
     home = settings.load(folder)
     lock = home.state / DAEMON_LOCK
     busy = f"{home.path}: a daemon is running (process {files.holder(lock)}); it works off what is there by itself."
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `retry` wakes whoever holds the lock; here it is awake already
     with files.lock(lock, busy=busy):
         home.source.mkdir(parents=True, exist_ok=True)
         settler = Settler(home.settings.stability_s)
@@ -36,9 +38,9 @@ def run_once(folder: Path, progress: Callable[[str], None]) -> list[Outcome]:
             now = time.monotonic()
             seen = scan.look(home.source)
             settled = settler.look(seen, now)
-            if not seen or settled.next_at is None:
+            if not seen or settled.ready:
                 return work.once(home, reason="once", stable=settled.stable, progress=progress)
-            time.sleep(min(_LOOK_EVERY_S, max(0.0, settled.next_at - now)))
+            time.sleep(_LOOK_EVERY_S)
 
 
 def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, list[str]]:

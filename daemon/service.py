@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -59,6 +59,7 @@ class Service:
         self._resume = True  # a run may have been cut short before we started
         self._not_before = 0.0
         self._failures = 0
+        self._ordered: frozenset[Signature] = frozenset()
         self._packages: subprocess.Popen[bytes] | None = None
         self._packages_at: float | None = None
         self._folder_error: str | None = None
@@ -99,7 +100,7 @@ class Service:
 
     def _sleep(self, until: float) -> None:
         """Wait for the next message or the next thing that is due, whichever comes first; take in all messages."""
-        wait = max(0.0, until - time.monotonic())
+        wait = min(max(0.0, until - time.monotonic()), _MOST_SLEEP_S)
         if self._systemd.watchdog_s is not None:
             wait = min(wait, self._systemd.watchdog_s / 2)
         try:
@@ -149,19 +150,22 @@ class Service:
 
     def _ended(self, code: int, now: float) -> None:
         """Take in the end of a child: after a failure wait longer each time, so that a lasting one does not spin."""
-        was_busy = self._worker.busy
         self._worker.reap()
         self._settled = None
         self._scan_at = now
         if code == 0:
             self._failures, self._resume = 0, False
             self._systemd.status(f"watching {self._home.source}")
-        elif was_busy:
-            delay = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
-            self._failures += 1
-            self._not_before, self._resume = now + delay, True
-            log.warning("the run ended with code %s; it is taken up again in %.0f s", code, delay)
-            self._systemd.status("the last run failed; see `churnwatch status`")
+        else:
+            self._back_off(f"the run ended with code {code}", now)
+
+    def _back_off(self, why: str, now: float) -> None:
+        self._ordered = frozenset()
+        delay = _BACKOFF_S[min(self._failures, len(_BACKOFF_S) - 1)]
+        self._failures += 1
+        self._not_before, self._resume = now + delay, True
+        log.warning("%s; it is taken up again in %.0f s", why, delay)
+        self._systemd.status("the last run failed; see `churnwatch status`")
 
     # -- one turn ----------------------------------------------------------------------------------------------
 
@@ -175,17 +179,33 @@ class Service:
             self._scan(now)
         settled = self._settler.look(self._pending, now)
         if (settled.ready or (self._resume and self._unfinished())) and now >= self._not_before:
-            self._resume = False
-            self._worker.order(settled.stable, self._home.settings, reason="drop", now=now)
-            return now + self._home.settings.run_timeout_s
+            return self._order(settled.stable, now)
         self._resume = self._resume and now < self._not_before
         if self._pending and now >= self._not_before:
-            self._worker.warm_up()
+            self._start(self._worker.warm_up, now)
         elif not self._pending:
             self._worker.cool_down()
         self._check_packages(now)
         due = [self._scan_at, settled.next_at, self._not_before if (self._pending or self._resume) else None]
         return min([each for each in due if each is not None and each > now], default=now + _MOST_SLEEP_S)
+
+    def _order(self, stable: frozenset[Signature], now: float) -> float:
+        """Have a run made; where the same files come again, the last one settled none of them, so wait longer."""
+        self._resume = False
+        if stable and stable <= self._ordered:
+            self._back_off("the run left its files as they were", now)
+            return self._not_before
+        self._ordered = stable
+        self._start(lambda: self._worker.order(stable, self._home.settings, reason="drop", now=now), now)
+        return now + self._home.settings.run_timeout_s if self._worker.busy else self._not_before
+
+    def _start(self, begin: Callable[[], None], now: float) -> None:
+        """Start a child; where the machine has no room for one, the daemon goes on and tries again later."""
+        try:
+            begin()
+        except OSError as error:
+            self._worker.reap()
+            self._back_off(f"no run could be started ({error.strerror})", now)
 
     def _while_busy(self, now: float) -> float:
         begun, limit = self._worker.ordered_at or now, self._home.settings.run_timeout_s

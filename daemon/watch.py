@@ -60,17 +60,22 @@ class Watcher:
         self._observer: InotifyObserver | None = None
         self._inode: tuple[int, int] | None = None
         self._overflow = _Overflow(hint)
+        self._warned = False
 
     def start(self) -> None:
         """Begin to listen. A folder that is not there is not an error: `alive` stays false."""
+        observer = InotifyObserver(generate_full_events=True)
         try:
             status = self._folder.stat()
-            observer = InotifyObserver(generate_full_events=True)
             observer.schedule(_Handler(self._hint), str(self._folder), recursive=False, event_filter=_KINDS)
             observer.start()
         except OSError as error:
-            log.warning("no file events from %s (%s); it is scanned instead", self._folder, error.strerror)
+            observer.unschedule_all()  # what was opened for it is closed
+            if not self._warned:
+                log.warning("no file events from %s (%s); it is scanned instead", self._folder, error.strerror)
+            self._warned = True
             return
+        self._warned = False
         logging.getLogger("watchdog").addHandler(self._overflow)
         self._observer, self._inode = observer, (status.st_dev, status.st_ino)
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from churnwatch.pipeline.errors import BusyError
+from churnwatch.pipeline.errors import BusyError, ChurnwatchError
 
 _CHUNK = 1 << 20
 
@@ -119,7 +119,11 @@ def lock(path: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        try:
+            yield
+        except (ChurnwatchError, KeyboardInterrupt):
+            file.truncate(0)
+            raise
         file.truncate(0)  # empty: whoever held it left in order
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +20,26 @@ class Taken:
     """What was taken in."""
 
     new: tuple[Source, ...]
+    twins: tuple[tuple[Signature, Path], ...]  # the bytes of a new file once more; known once that one was read
     same_content: tuple[SourceFile, ...]
     unreadable: tuple[SourceFile, ...]
 
 
-def take(ledger: Ledger, folder: Path, seen: Sequence[tuple[Signature, Path]], *, at: str) -> Taken:
-    """Hash files and tell new content from what was read before, under whatever name."""
+def take(
+    ledger: Ledger,
+    folder: Path,
+    seen: Sequence[tuple[Signature, Path]],
+    *,
+    at: str,
+    held: Collection[str] = (),
+) -> Taken:
+    """Hash files and tell new content from what was read before, under whatever name.
+
+    Content counts as read once its rows were: a twin of a file that is still to be read waits for that, and so do
+    files whose hash is `held` by an unfinished run.
+    """
     new: dict[str, Source] = {}
-    same, unreadable = [], []
+    twins, same, unreadable = [], [], []
     for signature, path in seen:
         try:
             sha256 = files.sha256_of(path)
@@ -36,14 +48,19 @@ def take(ledger: Ledger, folder: Path, seen: Sequence[tuple[Signature, Path]], *
             continue
         if observe(folder, path.name) != signature:
             continue  # it changed while we read it; it will be looked at again
+        if sha256 in held:
+            continue
+        if sha256 in new:
+            twins.append((signature, path))
+            continue
         file = ledger.see_file(signature, sha256=sha256, at=at)
-        owner = new[sha256].file if sha256 in new else ledger.content_owner(sha256, file.file)
-        if owner is not None and owner.file != file.file:
+        owner = ledger.content_owner(sha256, file.file)
+        if owner is not None:
             ledger.add(FileEvent(file.file, None, at, FileState.SAME_CONTENT, reason=f"the same bytes as {owner.path}"))
             same.append(file)
         else:
             new[sha256] = Source(file, path)
-    return Taken(tuple(new.values()), tuple(same), tuple(unreadable))
+    return Taken(tuple(new.values()), tuple(twins), tuple(same), tuple(unreadable))
 
 
 def _set_aside(ledger: Ledger, seen: Signature, error: OSError, at: str) -> SourceFile:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from churnwatch.pipeline import cells
+from churnwatch.pipeline import cells, scan
 from churnwatch.pipeline.engine import Engine, literal, name
 from churnwatch.pipeline.read import BadRow, Opening, Refusal, open_csv, read_rows
 from churnwatch.pipeline.records import SourceFile
@@ -35,7 +35,7 @@ class Source:
         except OSError:
             return False
         seen = self.file
-        return (now.st_size, now.st_mtime_ns, now.st_ctime_ns) == (seen.size_bytes, seen.mtime_ns, seen.ctime_ns)
+        return scan.stamp(now) == (seen.size_bytes, seen.mtime_ns, seen.ctime_ns)
 
 
 @dataclass(frozen=True)

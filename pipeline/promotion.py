@@ -13,7 +13,7 @@ from churnwatch.pipeline import files, registry
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.errors import NotFoundError, ReleaseError
 from churnwatch.pipeline.ledger.writer import Ledger
-from churnwatch.pipeline.records import Model
+from churnwatch.pipeline.records import Model, Verdict
 from churnwatch.pipeline.settings import Home
 
 
@@ -42,6 +42,21 @@ def release(
             intent = ledger.add_intent(model.version, at=at, run=run, kind=kind, actor=actor, why=why)
         registry.switch(home.deployment, home.models, model)
         ledger.add_release(intent, at=iso(utc_now()))
+
+
+def release_by_gate(home: Home, ledger: Ledger, verdict: Verdict) -> str | None:
+    """Release the candidate of a decision; return why not, where things changed since it was made.
+
+    Between a decision and its release somebody may have rolled back, in this attempt or before a resumed one.
+    """
+    pin, champion = ledger.pin(), ledger.champion()
+    if pin is not None:
+        return f"v{verdict.candidate} was not released: v{pin['version']} was pinned after the decision"
+    if (champion.model.version if champion else None) != verdict.champion:
+        return f"v{verdict.candidate} was not released: another version was released after the decision"
+    candidate = ledger.model(verdict.candidate)
+    release(home, ledger, candidate, run=verdict.run, kind=verdict.decision.value, actor="gate", why=verdict.sentence)
+    return None
 
 
 def roll_forward(home: Home, ledger: Ledger) -> Model | None:

@@ -111,16 +111,18 @@ def work(
     outcome; a bug is raised once the ledger knows of it.
     """
     outcomes = [_attempt(home, ledger, row["run"], progress) for row in ledger.unfinished(MOST_BREAKDOWNS)]
-    open_inputs = {file.path for row in ledger.unfinished(MOST_BREAKDOWNS) for file in ledger.run_files(row["run"])}
+    unfinished = [file for row in ledger.unfinished(MOST_BREAKDOWNS) for file in ledger.run_files(row["run"])]
+    open_inputs, held = {file.path for file in unfinished}, {file.sha256 for file in unfinished}
     seen = scan.look(home.source)
     wanted = [
         (signature, seen[signature])
         for signature in scan.pending(ledger, seen)
         if signature.path not in open_inputs and (stable is None or signature in stable)
     ]
-    taken = intake.take(ledger, home.source, wanted, at=iso(utc_now()))
+    taken = intake.take(ledger, home.source, wanted, at=iso(utc_now()), held=held)
     if taken.new:
         outcomes.append(_attempt(home, ledger, _begin(home, ledger, taken.new, reason), progress))
+        intake.take(ledger, home.source, taken.twins, at=iso(utc_now()))
     return outcomes
 
 

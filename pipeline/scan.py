@@ -12,6 +12,7 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Signature
 
 SUFFIX = ".csv"
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 def look(folder: Path) -> dict[Signature, Path]:
@@ -48,12 +49,18 @@ def observe(folder: Path, name: str) -> Signature | None:
         status = path.stat()
     except OSError:
         return None
-    return Signature(shown(name), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return Signature(shown(name), *stamp(status))
+
+
+def stamp(status: os.stat_result) -> tuple[int, int, int]:
+    """Return size, mtime and ctime as the ledger holds them: SQLite's integers end in the year 2262."""
+    mtime, ctime = (max(_LEAST, min(_MOST, each)) for each in (status.st_mtime_ns, status.st_ctime_ns))
+    return status.st_size, mtime, ctime
 
 
 def shown(name: str) -> str:
-    """Return a file name as text that the ledger can hold: bytes that are no UTF-8 are escaped."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Return a file name as text that the ledger can hold: bytes that are no UTF-8, and backslashes, are escaped."""
+    return name.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def located(folder: Path, path: str) -> Path:

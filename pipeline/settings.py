@@ -128,9 +128,9 @@ class Settings(_Checked, frozen=True):
     key: tuple[str, ...] = ()
     on_conflict: Literal["keep_all", "latest"] = "keep_all"
 
-    stability_s: Annotated[float, Meta(ge=0.1)] = 1.0
-    scan_interval_s: Annotated[float, Meta(ge=0.5)] = 60.0
-    run_timeout_s: Positive = 3600.0
+    stability_s: Annotated[float, Meta(ge=0.1, le=3600)] = 1.0
+    scan_interval_s: Annotated[float, Meta(ge=0.5, le=86400)] = 60.0
+    run_timeout_s: Annotated[float, Meta(gt=0, le=30 * 86400)] = 3600.0
 
     holdout_batches: Count = 5
     call_capacity: Count = 200

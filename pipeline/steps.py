@@ -276,10 +276,9 @@ class Steps:
         verdict = self._ledger.verdict(self._run)
         if verdict is None or not verdict.decision.promotes or self._ledger.intent_of_run(self._run) is not None:
             return
-        promotion.release(
-            self._home, self._ledger, self._ledger.model(verdict.candidate), run=self._run,
-            kind=verdict.decision.value, actor="gate", why=verdict.sentence,
-        )  # fmt: skip
+        why_not = promotion.release_by_gate(self._home, self._ledger, verdict)
+        if why_not is not None:
+            self.warnings.append(why_not)
 
     # -- predict -----------------------------------------------------------------------------------------------
 

@@ -30,6 +30,14 @@ Row = dict[str, Any]
 _SETTLED = tuple(state.value for state in FileState if state not in (FileState.RETRY, FileState.WAITING))
 
 
+# How often a run broke down or was killed, since somebody last asked for one of its files to be read again.
+_BREAKDOWNS = (
+    "SELECT count(*) FROM attempt_ends n WHERE n.run = h.run AND n.status IN ('broken', 'interrupted')"
+    " AND n.ended_at > coalesce((SELECT max(e.at) FROM file_events e JOIN run_files r ON r.file = e.file"
+    " WHERE r.run = h.run AND e.state = 'retry'), '')"
+)
+
+
 class Reader:
     """Questions to an open ledger. One instance per thread."""
 
@@ -226,17 +234,14 @@ class Reader:
     def unfinished(self, most_breakdowns: int) -> list[Row]:
         """Return runs to take up again: not done, and not broken or killed as often as `most_breakdowns`."""
         return self.rows(
-            "SELECT * FROM run_history h WHERE status != 'done' AND (SELECT count(*) FROM attempt_ends n"
-            " WHERE n.run = h.run AND n.status IN ('broken', 'interrupted')) < ? ORDER BY run",
+            f"SELECT * FROM run_history h WHERE status != 'done' AND ({_BREAKDOWNS}) < ? ORDER BY run",
             most_breakdowns,
         )
 
     def given_up(self, most_breakdowns: int) -> list[int]:
         """Return runs that broke down or were killed too often."""
         found = self.rows(
-            "SELECT run FROM attempt_ends WHERE status IN ('broken', 'interrupted') GROUP BY run HAVING count(*) >= ?"
-            " AND run NOT IN (SELECT run FROM attempt_ends WHERE status = 'done')",
-            most_breakdowns,
+            f"SELECT run FROM run_history h WHERE status != 'done' AND ({_BREAKDOWNS}) >= ?", most_breakdowns
         )
         return [row["run"] for row in found]
 

@@ -365,12 +365,38 @@ def test_a_failed_run_that_left_nothing_open_is_not_ordered_again(loop: Loop) ->
     assert len(loop.worker.orders) == 1
 
 
-def test_an_early_child_that_dies_is_no_failed_run(loop: Loop) -> None:
+def test_an_early_child_that_dies_is_started_again_only_after_a_while(loop: Loop) -> None:
     loop.drop("a.csv")
     loop.turn()
     loop.end(-9)
     loop.turn(DELAY_S)
+    assert not loop.worker.busy
+    assert not loop.worker.warm
+    loop.turn(5.0)
     assert loop.worker.busy
+
+
+def test_files_that_a_run_left_as_they_were_do_not_make_it_spin(loop: Loop) -> None:
+    loop.drop("a.csv")
+    _order(loop)
+    loop.end(0)
+    loop.turn(DELAY_S)
+    assert not loop.worker.busy
+    assert len(loop.worker.orders) == 1
+    loop.turn(5.0)
+    assert len(loop.worker.orders) == 2
+
+
+def test_a_child_that_cannot_be_started_does_not_stop_the_daemon(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room() -> None:
+        raise OSError(24, "Too many open files")
+
+    loop.drop("a.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.worker, "warm_up", no_room)
+        loop.turn()
+    loop.turn(5.0)
+    assert loop.worker.warm or loop.worker.busy
 
 
 def test_a_run_beyond_its_time_is_ended(make_loop: Callable[..., Loop], make_home: Callable[..., Home]) -> None:

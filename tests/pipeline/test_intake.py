@@ -42,8 +42,33 @@ def test_the_same_content_twice_in_one_drop_is_read_once(ledger: Ledger, folder:
         (folder / name).write_text(text)
     taken = _take(ledger, folder)
     assert [each.file.path for each in taken.new] == ["a.csv", "c.csv"]
-    assert [each.path for each in taken.same_content] == ["b.csv"]
+    assert [path.name for _, path in taken.twins] == ["b.csv"]
+    assert taken.same_content == ()
+
+
+def test_a_twin_is_known_once_the_rows_of_its_first_copy_were_read(ledger: Ledger, folder: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (folder / name).write_text("1")
+    taken = _take(ledger, folder)
+    assert [each.file.path for each in take(ledger, folder, taken.twins, at=AT).new] == ["b.csv"]
+    ledger.add(FileEvent(taken.new[0].file.file, None, AT, FileState.INGESTED))
+    assert [each.path for each in take(ledger, folder, taken.twins, at=AT).same_content] == ["b.csv"]
     assert ledger.file_by_path("b.csv")["reason"] == "the same bytes as a.csv"
+
+
+def test_content_that_an_unfinished_run_holds_waits_for_it(ledger: Ledger, folder: Path) -> None:
+    (folder / "a.csv").write_text("1")
+    [source] = _take(ledger, folder).new
+    seen = list(look(folder).items())
+    assert take(ledger, folder, seen, at=AT, held={source.file.sha256}).new == ()
+
+
+def test_a_request_that_only_waits_owns_no_content(ledger: Ledger, folder: Path) -> None:
+    (folder / "a.csv").write_text("1")
+    [source] = _take(ledger, folder).new
+    ledger.add(FileEvent(source.file.file, None, AT, FileState.WAITING))
+    (folder / "a.csv").rename(folder / "moved.csv")
+    assert [each.file.path for each in _take(ledger, folder).new] == ["moved.csv"]
 
 
 def test_content_that_was_read_before_is_not_read_again(ledger: Ledger, folder: Path) -> None:
@@ -77,7 +102,7 @@ def test_a_file_that_changes_while_it_is_hashed_is_left_for_later(
         return found
 
     monkeypatch.setattr(intake.files, "sha256_of", growing)
-    assert _take(ledger, folder) == Taken((), (), ())
+    assert _take(ledger, folder) == Taken((), (), (), ())
     assert ledger.rows("SELECT * FROM files") == []
 
 

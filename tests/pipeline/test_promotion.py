@@ -12,7 +12,7 @@ from sklearn.dummy import DummyClassifier
 from churnwatch.pipeline import files, promotion, registry
 from churnwatch.pipeline.errors import NotFoundError, ReleaseError
 from churnwatch.pipeline.ledger.writer import Ledger
-from churnwatch.pipeline.records import Model
+from churnwatch.pipeline.records import Decision, Model, Verdict
 from churnwatch.pipeline.settings import Home
 
 AT = "2026-01-01T00:00:00.000Z"
@@ -275,3 +275,18 @@ def test_the_lock_of_the_release_is_free_afterwards(home: Home, ledger: Ledger, 
     assert files.holder(lock) is None
     with files.lock(lock, busy="busy"):
         assert files.holder(lock) == os.getpid()
+
+
+def test_the_gate_does_not_override_what_was_done_by_hand_since_its_decision(
+    home: Home, ledger: Ledger, add: AddVersion
+) -> None:
+    for version in (1, 2):
+        _release(home, ledger, add(version))
+    add(3)
+    verdict = Verdict(3, "2026-01-01T00:00:00.000Z", Decision.PROMOTED, "proven", "f1", 3, 2, 100, 50, 0.6, 0.5, 0.1,
+                      0.01, 0.2, 0.01, None, "Promoted.", None)  # fmt: skip
+    promotion.rollback(home, ledger, None, actor="me", why="complaints")
+    assert "v1 was pinned after the decision" in str(promotion.release_by_gate(home, ledger, verdict))
+    promotion.unpin(ledger, actor="me", why=None)
+    assert "another version was released" in str(promotion.release_by_gate(home, ledger, verdict))
+    assert _serving(home, ledger) == ("v1", "v1", [])

@@ -8,7 +8,7 @@ import pytest
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import FileEvent, FileState, Signature
-from churnwatch.pipeline.scan import located, look, observe, pending, shown
+from churnwatch.pipeline.scan import located, look, observe, pending, shown, stamp
 
 AT = "2026-01-01T00:00:00.000Z"
 
@@ -78,3 +78,14 @@ def test_a_request_waits_until_there_is_a_champion(ledger: Ledger) -> None:
     file = ledger.see_file(seen, sha256="x", at=AT)
     ledger.add(FileEvent(file.file, None, AT, FileState.WAITING))
     assert pending(ledger, [seen]) == []
+
+
+def test_names_that_only_look_escaped_are_told_apart() -> None:
+    assert shown("\\xff.csv") != shown("\udcff.csv")
+
+
+def test_times_beyond_the_ledgers_integers_are_held_at_its_bounds(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("1")
+    os.utime(file, (0, 10_500_000_000))
+    assert stamp(file.stat())[1] == 2**63 - 1
