@@ -37,7 +37,8 @@ def test_two_demos_show_the_same_figures_and_what_they_say_is_there(tmp_path: Pa
     told: tuple[list[str], list[str]] = ([], [])
     for lines in told:
         demo.demo(tmp_path / "demo", lines.append)  # the second begins where the first one was
-    assert _figures(told[0]) == _figures(told[1])
+    assert told[1][0] == f"The earlier demo in {tmp_path / 'demo'} is replaced."
+    assert _figures(told[0]) == _figures(told[1][1:])
     text = "\n".join(told[0])
     home = settings.load(tmp_path / "demo")
     assert text.count("s from the drop to the end of run") == 2
