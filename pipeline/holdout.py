@@ -76,7 +76,8 @@ def from_test_folder(schema: Schema, engine: Engine, csv: Csv, sources: Sequence
     problems += [f"{refused.source.path}: {refused.reason}" for refused in loaded.refused]
     problems += [f"{source.path}: it changed while it was read" for source in loaded.changed]
     if problems:
-        raise DataError(f"test folder: {problems[0]}. Mend the file or take it out.")
+        stop = "" if problems[0].endswith("?") else "."
+        raise DataError(f"test folder: {problems[0]}{stop} Mend the file or take it out.")
     first, second = cells.md5_halves("_md5")
     engine.table(
         "tests",

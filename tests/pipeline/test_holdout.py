@@ -95,7 +95,7 @@ def test_the_test_folder_judges_and_its_rows_are_not_trained_on(
     ("content", "problem"),
     [
         ("id,n\n", r"part4\.csv: it has no column `left`\. Mend the file or take it out\."),
-        ("sku\n", r"part4\.csv: line 1: 2 of 3 columns are missing"),
+        ("sku\n", r"part4\.csv: line 1: 2 of 2 columns are missing"),
         ("id,n,left\na,1,yes\n".encode("utf-16")[:-1], r"part4\.csv: cannot be read: 'utf-16-le' codec"),
     ],
 )
