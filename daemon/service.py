@@ -27,7 +27,7 @@ from churnwatch.pipeline import files, scan, settings
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import ChurnwatchError, DataError, LedgerError
 from churnwatch.pipeline.ledger.reader import Reader
-from churnwatch.pipeline.records import Signature
+from churnwatch.pipeline.records import MOST_BREAKDOWNS, Signature
 from churnwatch.pipeline.settings import Home
 
 log = logging.getLogger("churnwatch.daemon")
@@ -239,8 +239,7 @@ class Service:
     def _known(self) -> set[Signature]:
         try:
             with Reader.open(self._home.ledger) as ledger:
-                waiting = ledger.waiting_signatures() if ledger.champion() is None else set()
-                return ledger.settled_signatures() | waiting
+                return scan.settled(ledger)
         except LedgerError as error:
             if self._home.ledger.exists():
                 log.error("%s", error)  # noqa: TRY400 - expected: one line
@@ -249,7 +248,7 @@ class Service:
     def _unfinished(self) -> bool:
         try:
             with Reader.open(self._home.ledger) as ledger:
-                return bool(ledger.open_attempts() or ledger.unfinished(3) or ledger.open_intent())
+                return bool(ledger.open_attempts() or ledger.unfinished(MOST_BREAKDOWNS) or ledger.open_intent())
         except LedgerError:
             return False  # there is none yet
 

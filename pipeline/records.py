@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+MOST_BREAKDOWNS = 3  # of one run, by a bug or a kill; then it is left until somebody looks
+
 
 class FileState(StrEnum):
     """What became of a source file; the newest event of a file is its state."""

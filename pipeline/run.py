@@ -27,11 +27,10 @@ from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
 from churnwatch.pipeline.ingest import QUARANTINE
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
-from churnwatch.pipeline.records import FileEvent, FileState, Signature, Status, Step
+from churnwatch.pipeline.records import MOST_BREAKDOWNS, FileEvent, FileState, Signature, Status, Step
 from churnwatch.pipeline.settings import Home
 from churnwatch.pipeline.steps import Steps
 
-MOST_BREAKDOWNS = 3  # of one run, by a bug or a kill; then it is left until somebody looks
 Progress = Callable[[str], None]
 log = logging.getLogger("churnwatch.run")
 

@@ -73,6 +73,11 @@ def located(folder: Path, path: str) -> Path:
 
 def pending(ledger: Reader, seen: Iterable[Signature]) -> list[Signature]:
     """Return the observations that still need work, in order of their paths."""
-    settled = ledger.settled_signatures()
+    done = settled(ledger)
+    return sorted((each for each in seen if each not in done), key=lambda each: each.path)
+
+
+def settled(ledger: Reader) -> set[Signature]:
+    """Return the observations that need no work now; a request to score needs none before there is a model."""
     waiting = ledger.waiting_signatures() if ledger.champion() is None else set()
-    return sorted((each for each in seen if each not in settled and each not in waiting), key=lambda each: each.path)
+    return ledger.settled_signatures() | waiting
