@@ -109,9 +109,9 @@ class Ledger(Reader):
         except sqlite3.OperationalError as error:
             raise LedgerError(f"{path}: {error}. Check its rights, and that no folder lies there.") from error
         try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            for pragma in ("synchronous=FULL", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}").fetchall()
-            _migrate(connection, path)
+            _make_ready(connection, path)
             yield cls(connection)
         except sqlite3.OperationalError as error:
             raise LedgerError(f"{path}: {error}. Check free space and rights; nothing was acknowledged.") from error
@@ -257,10 +257,16 @@ def _columns(record: DataclassInstance) -> dict[str, Any]:
     }
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def _make_ready(connection: sqlite3.Connection, path: Path) -> None:
+    """Turn the write-ahead log on and migrate, one process at a time.
+
+    SQLite does not wait for a second connection that turns the log on in the same moment: it says "locked" at once,
+    whatever the timeout. So both are done under the lock file.
+    """
     db = Database(connection)
-    if _pending(db, path):
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",) or _pending(db, path):
         with files.lock(path.with_name(f".{path.name}.lock"), busy="", wait=True):
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
             ledger_migrations.apply(db)
 
 
