@@ -339,6 +339,25 @@ def export(home: Path, output: Path | None) -> None:
     click.echo(f"{target}: {export_csv(home, target):,} rows")
 
 
+@cli.command(example="churnwatch features --describe")
+@click.option("--describe", is_flag=True, help="Every feature with what it is, its missing share and its mean.")
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.pass_obj
+def features(home: Path, describe: bool, json_: bool) -> None:
+    """Show the feature table: what sources beside the customers' rows were made into."""
+    from churnwatch.daemon import features as table
+    from churnwatch.daemon import listings
+
+    found = table.look(home)
+    if json_:
+        click.echo(listings.as_json(found))
+    elif describe:
+        rows = ((f["feature"], f["missing_share"], f["mean"], f["says"]) for f in found["features"])
+        click.echo(listings.table(rows, ("feature", "missing", "mean", "what it is")))
+    else:
+        click.echo(table.in_words(found))
+
+
 @cli.command(example="churnwatch doctor")
 @click.pass_obj
 def doctor(home: Path) -> int:
@@ -353,17 +372,25 @@ def doctor(home: Path) -> int:
 
 @cli.command(example="churnwatch sample --like telco --months 3 --rows 2000 samples")
 @click.argument("folder", type=_FOLDER)
-@click.option("--like", type=click.Choice(["attrition", "telco"]), default="telco", show_default=True)
+@click.option("--like", type=click.Choice(["attrition", "kkbox", "telco"]), default="telco", show_default=True,
+              help="Which well-known data they look like; kkbox has several sources, from 3 months on.")  # fmt: skip
 @click.option("--months", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--rows", type=click.IntRange(min=1), default=1000, show_default=True, help="Customers in each month.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def sample(folder: Path, like: str, months: int, rows: int, seed: int) -> None:
     """Generate customers, and say what truth they are drawn from."""
-    from churnwatch.pipeline import sample as generator
+    if like == "kkbox":
+        from churnwatch.pipeline import sample_kkbox
 
-    for path in generator.write(folder, generator.Like(like), months=months, rows=rows, seed=seed):
+        paths, truth = sample_kkbox.write(folder, months=months, rows=rows, seed=seed), sample_kkbox.truth()
+    else:
+        from churnwatch.pipeline import sample as generator
+
+        kind = generator.Like(like)
+        paths, truth = generator.write(folder, kind, months=months, rows=rows, seed=seed), generator.truth(kind)
+    for path in paths:
         click.echo(path)
-    click.echo(f"\nThe truth behind them:\n{generator.truth(generator.Like(like))}")
+    click.echo(f"\nThe truth behind them:\n{truth}")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from churnwatch.daemon import work
 from churnwatch.daemon.attention import DAEMON_LOCK
 from churnwatch.daemon.settle import Settler
 from churnwatch.daemon.writing import ledger_of
-from churnwatch.pipeline import export, files, predict_file, registry, scan, schemas, settings
+from churnwatch.pipeline import export, feature_step, files, predict_file, registry, scan, schemas, settings
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import NotFoundError
@@ -36,7 +36,7 @@ def run_once(folder: Path, progress: Callable[[str], None]) -> list[Outcome]:
         settler = Settler(home.settings.stability_s)
         while True:
             now = time.monotonic()
-            seen = scan.look(home.source)
+            seen = scan.look(home.source, home.subfolders)
             settled = settler.look(seen, now)
             if not seen or settled.ready:
                 return work.once(home, reason="once", stable=settled.stable, progress=progress)
@@ -59,8 +59,9 @@ def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, lis
         schema = schemas.current(home, ledger)
         opened = predict_file.open_file(source, schema, home.settings.csv)
         model = registry.load(home.models, champion.model)
+        featured = feature_step.featured(home, ledger, engine, schema)
         found, loaded = predict_file.predict_opened(
-            opened, model, schema, home.settings.csv, engine, version=champion.model.name
+            opened, model, schema, home.settings.csv, engine, featured, version=champion.model.name
         )
     write_csv(found.table, output)
     left_out = [

@@ -49,7 +49,7 @@ class Service:
         self._home, self._poll_s = home, poll_s
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._settler = Settler(home.settings.stability_s)
-        self._watcher = Watcher(home.source, lambda name: self._inbox.put({"hint": name}))
+        self._watcher = self._listening(home)
         self._worker = Worker(home.path, self._inbox.put)
         self._systemd = Systemd()
         self._settings_mtime = self._settings_stamp()
@@ -64,6 +64,9 @@ class Service:
         self._packages_at: float | None = None
         self._folder_error: str | None = None
         self.stopping = False
+
+    def _listening(self, home: Home) -> Watcher:
+        return Watcher(home.source, lambda name: self._inbox.put({"hint": name}), deep=bool(home.subfolders))
 
     # -- life --------------------------------------------------------------------------------------------------
 
@@ -145,7 +148,7 @@ class Service:
         self._scan_at = now
         if name is None:
             self._settled = None
-        elif name.lower().endswith(scan.SUFFIX) and not name.startswith("."):
+        elif scan.is_ours(name):
             self._settler.hear(scan.shown(name), now)
 
     def _ended(self, code: int, now: float) -> None:
@@ -219,7 +222,7 @@ class Service:
         every = self._poll_s or self._home.settings.scan_interval_s
         self._scan_at = now + every
         try:
-            seen = scan.look(self._home.source)
+            seen = scan.look(self._home.source, self._home.subfolders)
         except DataError as error:
             if self._folder_error is None:
                 log.error("%s It is looked at again every few seconds.", error)  # noqa: TRY400
@@ -272,7 +275,7 @@ class Service:
             log.error("%s The settings before the change stay in force.", error)  # noqa: TRY400
             return
         log.info("settings.yaml changed; the new settings are in force")
-        moved = home.source != self._home.source
+        moved = (home.source, home.subfolders) != (self._home.source, self._home.subfolders)
         self._home = home
         self._settler.stability_s = home.settings.stability_s
         if moved:
@@ -280,7 +283,7 @@ class Service:
 
     def _watch_elsewhere(self) -> None:
         self._watcher.stop()
-        self._watcher = Watcher(self._home.source, lambda name: self._inbox.put({"hint": name}))
+        self._watcher = self._listening(self._home)
         if self._poll_s is None:
             self._watcher.start()
         self._settled, self._scan_at = None, 0.0

@@ -30,13 +30,13 @@ log = logging.getLogger("churnwatch.watch")
 class _Handler(FileSystemEventHandler):
     """Passes on the names of files. It must not raise: an exception here would end all events."""
 
-    def __init__(self, hint: Hint) -> None:
-        self._hint = hint
+    def __init__(self, folder: Path, hint: Hint) -> None:
+        self._folder, self._hint = str(folder), hint
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Hint at a file that something happened to."""
+        """Hint at a file that something happened to, by its name relative to the folder."""
         path = event.dest_path or event.src_path
-        self._hint(os.path.basename(os.fsdecode(path)))  # noqa: PTH119 - bytes or text, whichever came
+        self._hint(os.path.relpath(os.fsdecode(path), self._folder))  # bytes or text, whichever came
 
 
 class _Overflow(logging.Handler):
@@ -52,10 +52,16 @@ class _Overflow(logging.Handler):
 
 
 class Watcher:
-    """Listens to one folder and calls `hint(name)` from a thread; `hint(None)` means: look at everything."""
+    """Listens to one folder and calls `hint(name)` from a thread; `hint(None)` means: look at everything.
 
-    def __init__(self, folder: Path, hint: Hint) -> None:
-        self._folder = folder
+    Args:
+        folder: the folder.
+        hint: what to call.
+        deep: listen to the folders below it too.
+    """
+
+    def __init__(self, folder: Path, hint: Hint, *, deep: bool = False) -> None:
+        self._folder, self._deep = folder, deep
         self._hint = hint
         self._observer: InotifyObserver | None = None
         self._inode: tuple[int, int] | None = None
@@ -67,7 +73,8 @@ class Watcher:
         observer = InotifyObserver(generate_full_events=True)
         try:
             status = self._folder.stat()
-            observer.schedule(_Handler(self._hint), str(self._folder), recursive=False, event_filter=_KINDS)
+            handler = _Handler(self._folder, self._hint)
+            observer.schedule(handler, str(self._folder), recursive=self._deep, event_filter=_KINDS)
             observer.start()
         except OSError as error:
             observer.unschedule_all()  # what was opened for it is closed

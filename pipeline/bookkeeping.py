@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from churnwatch.pipeline.gate import Evidence
 from churnwatch.pipeline.ingest import FileAccount, WrittenPart
@@ -25,13 +26,16 @@ _MANY_DUPLICATES = 0.5
 _FEW_ROWS = 20
 
 
-def file_records(run: int, at: str, account: FileAccount) -> Iterator[FileEvent | Batch | FileFinding]:
-    """Yield what the ledger keeps of one ingested file."""
+def file_records(
+    run: int, at: str, account: FileAccount, *, with_batch: bool = True
+) -> Iterator[FileEvent | Batch | FileFinding]:
+    """Yield what the ledger keeps of one ingested file; batches are of the customers' rows only."""
     number = account.source.file.file
     yield FileEvent(number, run, at, FileState.INGESTED, account.read, account.accepted, account.duplicate,
                     account.quarantined)  # fmt: skip
-    yield Batch(account.batch, run, number, account.accepted, account.labelled, account.positives, account.holdout,
-                account.holdout_positives, account.first_date, account.last_date)  # fmt: skip
+    if with_batch:
+        yield Batch(account.batch, run, number, account.accepted, account.labelled, account.positives, account.holdout,
+                    account.holdout_positives, account.first_date, account.last_date)  # fmt: skip
     for text in account.findings:
         yield FileFinding(run, number, "reading", text)
 
@@ -47,14 +51,18 @@ def quarantine_record(run: int, counted: QuarantineCount) -> Quarantine:
                       counted.first_line)  # fmt: skip
 
 
-def part_record(run: int, at: str, part: WrittenPart) -> Part:
-    """Return what the ledger keeps of a part."""
-    return Part(part.path.name, run, part.sha256, part.rows, part.size_bytes, at)
+def part_record(
+    run: int, at: str, part: WrittenPart, root: Path, dataset: str = "", definition: str | None = None
+) -> Part:
+    """Return what the ledger keeps of a part; its name is relative to `root`."""
+    name = part.path.relative_to(root).as_posix()
+    return Part(name, run, part.sha256, part.rows, part.size_bytes, at, dataset, definition)
 
 
-def profile_record(run: int, found: ColumnProfile) -> Profile:
-    """Return what the ledger keeps of a column's statistics."""
-    return Profile(run, found.column_name, found.rows, found.missing, found.missing_share, found.distinct_values,
+def profile_record(run: int, found: ColumnProfile, dataset: str = "") -> Profile:
+    """Return what the ledger keeps of a column's statistics; a source's columns are called `source.column`."""
+    column = f"{dataset}.{found.column_name}" if dataset else found.column_name
+    return Profile(run, column, found.rows, found.missing, found.missing_share, found.distinct_values,
                    found.mean, found.median, found.std, found.minimum, found.maximum)  # fmt: skip
 
 

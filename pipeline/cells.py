@@ -161,6 +161,8 @@ def holdout(schema: Schema) -> str:
 
 def label(schema: Schema) -> str:
     """Return the SQL of the label: 1 for the positive value, 0 for another, NULL where the target is missing."""
+    if schema.target is None:
+        return "CAST(NULL AS INTEGER)"
     target, kind = name(schema.target), schema.columns[schema.target].type
     if kind in (ColumnType.INTEGER, ColumnType.NUMBER):
         positive = f"TRY_CAST({literal(schema.positive)} AS DOUBLE)"

@@ -53,6 +53,17 @@ class Engine(Protocol):
     def scan(self, parts: Sequence[Path]) -> str:
         """Return what stands after FROM to read these Parquet files as one table."""
 
+    def refusal(self, query: str) -> str | None:
+        """Tell in one line why a query that a user wrote part of cannot be run; None when it can."""
+
+    def mapped(
+        self, sql: str, function: Callable[[pa.RecordBatch], pa.RecordBatch], schema: pa.Schema
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield what a function makes of a query's batches, computed where the data is; the schema is of its results.
+
+        How the rows are cut into batches is the engine's business.
+        """
+
 
 class DuckDB:
     """The embedded engine."""
@@ -91,6 +102,23 @@ class DuckDB:
     def scan(self, parts: Sequence[Path]) -> str:
         """Return a table expression over Parquet files; see `Engine.scan`."""
         return f"read_parquet([{', '.join(literal(str(part)) for part in parts)}])"
+
+    def mapped(
+        self,
+        sql: str,
+        function: Callable[[pa.RecordBatch], pa.RecordBatch],
+        schema: pa.Schema,  # noqa: ARG002 - the function's results say it themselves
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield a function's results over a query's batches; see `Engine.mapped`."""
+        return map(function, self.batches(sql))
+
+    def refusal(self, query: str) -> str | None:
+        """Tell why a query cannot be run; see `Engine.refusal`."""
+        try:
+            self._connection.execute(f"EXPLAIN {query}").fetchall()
+        except duckdb.Error as error:
+            return str(error).splitlines()[0]
+        return None
 
     def _run(self, sql: str) -> duckdb.DuckDBPyConnection:
         return self._guarded(lambda: self._connection.execute(sql))

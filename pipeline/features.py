@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,27 @@ class Rows:
         return int(self.y.sum())
 
 
+@dataclass(frozen=True)
+class Featured:
+    """How rows that are in no data set, such as a request to score, come to what models see.
+
+    Attributes:
+        schema: the columns that models see.
+        engine: where features are made.
+        query: turns a query over the rows into one with their features; None: the rows have all there is.
+    """
+
+    schema: Schema
+    engine: Engine
+    query: Callable[[str], str] | None = None
+
+    def table(self, table: str, local: Engine) -> str:
+        """Return what stands after FROM to read a table of the embedded engine with features, wherever they are."""
+        if self.engine is not local:
+            self.engine.table(table, local.arrow(f"SELECT * FROM {name(table)}"))
+        return name(table) if self.query is None else f"({self.query(f'SELECT * FROM {name(table)}')})"
+
+
 def dataset(schema: Schema, engine: Engine, parts: Sequence[Path], *, key: Sequence[str] = ()) -> str:
     """Return what stands after FROM to read the data set; with a key, only its newest row counts."""
     scanned = engine.scan(parts)
@@ -47,7 +68,7 @@ def dataset(schema: Schema, engine: Engine, parts: Sequence[Path], *, key: Seque
     keys = ", ".join(name(column) for column in key)
     return (
         f"(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {keys}"
-        f" ORDER BY {newest}_batch DESC, _line DESC) AS _nth FROM {scanned}) AS k WHERE _nth = 1)"
+        f" ORDER BY {newest}_batch DESC, _line DESC) AS _key FROM {scanned}) AS k WHERE _key = 1)"
     )
 
 
@@ -81,8 +102,12 @@ def labelled_rows(schema: Schema, engine: Engine, source: str, *, where: str = "
 
 def typed(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return the features of a frame: numbers as float64, texts as str, in the schema's order."""
-    kinds = dict.fromkeys(schema.numeric, "float64") | dict.fromkeys(schema.categorical, "str")
-    return frame.loc[:, list(schema.features)].astype(kinds)
+    return frame.loc[:, list(schema.features)].astype(kinds(schema))
+
+
+def kinds(schema: Schema) -> dict[str, str]:
+    """Return the pandas type of every feature."""
+    return dict.fromkeys(schema.numeric, "float64") | dict.fromkeys(schema.categorical, "str")
 
 
 def usable(rows: Rows) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from churnwatch.pipeline import cells, load
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.errors import DataError
-from churnwatch.pipeline.features import Rows, labelled_rows
+from churnwatch.pipeline.features import Featured, Rows, labelled_rows
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import Batch
 from churnwatch.pipeline.schema import Schema
@@ -63,7 +63,7 @@ def window_start(batches: Sequence[Batch], *, newest: int, enough: int) -> int:
     return first
 
 
-def from_test_folder(schema: Schema, engine: Engine, csv: Csv, sources: Sequence[Source]) -> Holdout:
+def from_test_folder(schema: Schema, local: Engine, csv: Csv, sources: Sequence[Source], featured: Featured) -> Holdout:
     """Take the rows of the test folder; rows of the data set that are equal to one of them are not trained on.
 
     Raises:
@@ -72,20 +72,20 @@ def from_test_folder(schema: Schema, engine: Engine, csv: Csv, sources: Sequence
     classified = load.classify(sources, schema, csv)
     problems = [f"{refused.source.path}: {refused.reason}" for refused in classified.refused]
     problems += [f"{request.source.path}: it has no column `{schema.target}`" for request in classified.requests]
-    loaded = load.load(classified.labelled, schema, csv, engine)
+    loaded = load.load(classified.labelled, schema, csv, local)
     problems += [f"{refused.source.path}: {refused.reason}" for refused in loaded.refused]
     problems += [f"{source.path}: it changed while it was read" for source in loaded.changed]
     if problems:
         stop = "" if problems[0].endswith("?") else "."
         raise DataError(f"test folder: {problems[0]}{stop} Mend the file or take it out.")
     first, second = cells.md5_halves("_md5")
-    engine.table(
+    local.table(
         "tests",
         f"SELECT *, {first} AS _h, {second} AS _h2"
         f" FROM (SELECT t.*, _file AS _batch, md5({cells.key_text(schema)}) AS _md5 FROM typed t)",
     )
-    rows = labelled_rows(schema, engine, "tests")
-    trainable = "NOT _holdout AND (_h, _h2) NOT IN (SELECT (_h, _h2) FROM tests)"
+    rows = labelled_rows(featured.schema, featured.engine, featured.table("tests", local))
+    trainable = "NOT _holdout AND NOT EXISTS (SELECT 1 FROM tests t WHERE t._h = s._h AND t._h2 = s._h2)"
     left_out = sum(each.rows for each in loaded.quarantines)
     warning = f"{left_out} row(s) of the test folder broke a check and do not judge" if left_out else None
     return Holdout(rows, trainable, f"test folder, {len(loaded.opened)} file(s)", warning)

@@ -61,8 +61,9 @@ def ingest(
     schema: Schema,
     engine: Engine,
     *,
+    local: Engine | None = None,
     history: Sequence[Path],
-    next_batch: int,
+    next_batch: int | None,
     dedup: bool,
     promise_holdout: bool,
 ) -> tuple[FileAccount, ...]:
@@ -71,21 +72,28 @@ def ingest(
     Args:
         loaded: what `load` made of the files; their rows stand in the table `typed`.
         schema: the columns.
-        engine: where the tables are.
+        engine: where the history is, and `fresh` will be.
+        local: the embedded engine, in which files were read, typed and get their keys; None: the same.
         history: the parts of the data set.
-        next_batch: the number of the first new batch.
+        next_batch: the number of the first new batch; None: each file's own number is its batch.
         dedup: whether a row that was ingested before is left out.
         promise_holdout: whether rows are promised to the holdout (not when a test folder judges).
     """
-    ordered = _in_order(loaded.opened, schema, engine)
-    numbers = {file.source.file.file: next_batch + i for i, file in enumerate(ordered)}
-    engine.table("numbered", pa.table({
+    local = local or engine
+    ordered = _in_order(loaded.opened, schema, local)
+    numbers = {
+        (number := file.source.file.file): number if next_batch is None else next_batch + i
+        for i, file in enumerate(ordered)
+    }
+    local.table("numbered", pa.table({
         "_file": pa.array(list(numbers), pa.int64()),
         "_batch": pa.array(list(numbers.values()), pa.int64()),
     }))  # fmt: skip
-    _key_rows(schema, engine, promise_holdout=promise_holdout)
+    _key_rows(schema, local, promise_holdout=promise_holdout)
+    if engine is not local:
+        engine.table("keyed", local.arrow("SELECT * FROM keyed"))
     _find_fresh(schema, engine, history, dedup=dedup)
-    return _accounts(ordered, numbers, schema, engine)
+    return _accounts(ordered, numbers, schema, local, engine)
 
 
 def _in_order(opened: Sequence[Opened], schema: Schema, engine: Engine) -> list[Opened]:
@@ -118,6 +126,9 @@ def _find_fresh(schema: Schema, engine: Engine, history: Sequence[Path], *, dedu
     if not dedup:
         engine.table("fresh", f"SELECT {columns} FROM keyed ORDER BY _batch, _line")
         return
+    if schema.keeps_newest and schema.id is not None:
+        _find_changes(schema.id, columns, engine, history)
+        return
     engine.table(
         "firsts",
         f"SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY _h, _h2 ORDER BY _batch, _line) AS _nth"
@@ -133,12 +144,29 @@ def _find_fresh(schema: Schema, engine: Engine, history: Sequence[Path], *, dedu
     engine.table("fresh", f"SELECT {columns} FROM {new} ORDER BY _batch, _line")
 
 
+def _find_changes(key: str, columns: str, engine: Engine, history: Sequence[Path]) -> None:
+    """Make the table `fresh` of rows that say something else of a key than its newest row: A, B, A are three."""
+    engine.table(
+        "lasts",
+        f"SELECT *, row_number() OVER (PARTITION BY {name(key)} ORDER BY _batch, _line) AS _key FROM"
+        " (SELECT *, row_number() OVER (PARTITION BY _h, _h2 ORDER BY _batch DESC, _line DESC) AS _nth FROM keyed) k"
+        " WHERE _nth = 1",
+    )
+    new = "lasts n"
+    if history:
+        newest = f"row_number() OVER (PARTITION BY {name(key)} ORDER BY _batch DESC, _line DESC) AS _nth"
+        engine.table("seen", f"SELECT _h, _h2 FROM (SELECT _h, _h2, {newest} FROM {engine.scan(history)} h) q"
+                             " WHERE _nth = 1")  # fmt: skip
+        new = "lasts n ANTI JOIN seen d ON n._h = d._h AND n._h2 = d._h2 AND n._key = 1"
+    engine.table("fresh", f"SELECT {columns} FROM {new} ORDER BY _batch, _line")
+
+
 def _accounts(
-    ordered: Sequence[Opened], numbers: dict[int, int], schema: Schema, engine: Engine
+    ordered: Sequence[Opened], numbers: dict[int, int], schema: Schema, local: Engine, engine: Engine
 ) -> tuple[FileAccount, ...]:
-    typed = dict(engine.rows("SELECT _file, count(*) FROM typed GROUP BY _file"))
-    bad = dict(engine.rows("SELECT _file, count(*) FROM bad GROUP BY _file"))
-    date = f"CAST({name(schema.date)} AS VARCHAR)" if schema.date else "CAST(NULL AS VARCHAR)"
+    typed = dict(local.rows("SELECT _file, count(*) FROM typed GROUP BY _file"))
+    bad = dict(local.rows("SELECT _file, count(*) FROM bad GROUP BY _file"))
+    date = f"CAST({name(schema.date)} AS STRING)" if schema.date else "CAST(NULL AS STRING)"
     counted = engine.rows(
         "SELECT _batch, count(*), count(y), coalesce(sum(y), 0), count(y) FILTER (WHERE _holdout),"
         " coalesce(sum(y) FILTER (WHERE _holdout), 0), min(d), max(d)"
@@ -171,13 +199,16 @@ def _accounts(
 def write_part(engine: Engine, folder: Path) -> WrittenPart | None:
     """Write the table `fresh` as one immutable part named by its content; None when nothing is new."""
     rows = engine.rows("SELECT count(*) FROM fresh")[0][0]
-    if not rows:
-        return None
+    return write_query(engine, "SELECT * FROM fresh", folder, "part") if rows else None  # in its order
+
+
+def write_query(engine: Engine, query: str, folder: Path, stem: str) -> WrittenPart:
+    """Write a query's rows as one immutable part, durably; its name is `stem` and what it holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / ".part.tmp"
-    engine.write("SELECT * FROM fresh", beside)  # in its order; see `_find_fresh`
+    beside = folder / f".{stem}.tmp"
+    rows = engine.write(query, beside)
     sha256 = files.sha256_of(beside)
-    target = folder / f"part-{sha256[:16]}.parquet"
+    target = folder / f"{stem}-{sha256[:16]}.parquet"
     size = beside.stat().st_size
     files.fsync(beside)
     beside.rename(target)

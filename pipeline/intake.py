@@ -46,7 +46,7 @@ def take(
         except OSError as error:
             unreadable.append(_set_aside(ledger, signature, error, at))
             continue
-        if observe(folder, path.name) != signature:
+        if observe(folder, str(path.relative_to(folder))) != signature:
             continue  # it changed while we read it; it will be looked at again
         if sha256 in held:
             continue

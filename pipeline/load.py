@@ -93,7 +93,7 @@ def classify(sources: Sequence[Source], schema: Schema, csv: Csv) -> Classified:
         opened = open_source(source, schema, csv)
         if isinstance(opened, Refused):
             refused.append(opened)
-        elif schema.target in opened.opening.header:
+        elif schema.target is None or schema.target in opened.opening.header:
             labelled.append(opened)
         else:
             requests.append(opened)
@@ -104,8 +104,10 @@ def open_source(source: Source, schema: Schema, csv: Csv) -> Opened | Refused:
     """Read a file's header and hold it against the schema."""
     try:
         opening = open_csv(source.path, delimiter=csv.delimiter, expected=schema.names)
-    except OSError as error:
-        return Refused(source, f"cannot be read: {error.strerror or error}")
+    except (OSError, EOFError) as error:
+        return Refused(
+            source, f"cannot be read: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
+        )
     if isinstance(opening, Refusal):
         return Refused(source, opening.reason)
     wanted = [column for column in schema.names if column != schema.target]

@@ -47,7 +47,7 @@ def manifest(
         "data": {
             "key_version": key_version,
             "schema": json.loads(canonical),
-            "parts": [{"part": part.part, "sha256": part.sha256, "rows": part.rows} for part in ledger.parts()],
+            "parts": [{"part": part.part, "sha256": part.sha256, "rows": part.rows} for part in ledger.row_parts()],
             "files": [{"path": file["path"], "sha256": file["sha256"]} for file in ledger.files("ingested")],
         },
         "seed": home.settings.training.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,15 @@ from churnwatch.pipeline import features, files
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.settings import ColumnType
 
-_ADDED = ("probability", "decision", "model")
+_ADDED = {"probability": pa.float64(), "decision": pa.int8(), "model": pa.string()}
+_ARROW_TYPES = {
+    ColumnType.TEXT: pa.string(),
+    ColumnType.INTEGER: pa.int64(),
+    ColumnType.NUMBER: pa.float64(),
+    ColumnType.DATE: pa.timestamp("us"),
+}
 
 
 @dataclass(frozen=True)
@@ -52,26 +59,31 @@ def predict(
         version: of the model, such as v7.
         ranked: the highest probability first, then by the kept columns, instead of the query's order.
     """
-    found = []
     names = [f"{column} (input)" if column.lower() in _ADDED else column for column in keep]
-    wanted = list(model.feature_names_in_)
-    for batch in engine.batches(query):
-        if not batch.num_rows:
-            continue
-        frame = features.typed(batch.to_pandas(), schema)
-        probability = model.predict_proba(frame[wanted])[:, 1]
-        columns = [batch.column(column) for column in keep]
-        columns += [pa.array(probability), pa.array((probability >= model.threshold).astype(np.int8))]
-        columns.append(pa.array([version] * batch.num_rows, pa.string()))
-        found.append(pa.Table.from_arrays(columns, names=[*names, *_ADDED]))
-    table = pa.concat_tables(found) if found else _nothing(names)
+    kinds = [_ARROW_TYPES[schema.columns[column].type] for column in keep]
+    shape = pa.schema([*zip(names, kinds, strict=True), *_ADDED.items()])
+    found = engine.mapped(query, _predicting(model, schema, keep, version, shape), shape)
+    table = pa.Table.from_batches(found, schema=shape)
     order = [("probability", "descending"), *((column, "ascending") for column in names)]
     return Predicted(table.sort_by(order) if ranked else table)
 
 
-def _nothing(names: Sequence[str]) -> pa.Table:
-    kinds = zip(_ADDED, (pa.float64(), pa.int8(), pa.string()), strict=True)
-    return pa.schema([*((column, pa.string()) for column in names), *kinds]).empty_table()
+def _predicting(
+    model: FixedThresholdClassifier, schema: Schema, keep: Sequence[str], version: str, shape: pa.Schema
+) -> Callable[[pa.RecordBatch], pa.RecordBatch]:
+    """Return what predicts one batch. It may be sent to other machines, so it holds the model and plain values only."""
+    wanted, kinds = list(model.feature_names_in_), features.kinds(schema)
+    kept, threshold = list(keep), float(model.threshold)
+
+    def predicted(batch: pa.RecordBatch) -> pa.RecordBatch:
+        frame = batch.select(wanted).to_pandas().astype({column: kinds[column] for column in wanted})
+        probability = model.predict_proba(frame)[:, 1] if len(frame) else np.empty(0)
+        columns = [batch.column(column) for column in kept]
+        columns += [pa.array(probability), pa.array((probability >= threshold).astype(np.int8))]
+        columns.append(pa.array([version] * len(frame), pa.string()))
+        return pa.RecordBatch.from_arrays(columns, schema=shape)
+
+    return predicted
 
 
 def write(predicted: Predicted, target: Path) -> str:

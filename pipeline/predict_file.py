@@ -10,6 +10,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from churnwatch.pipeline import load
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.errors import DataError
+from churnwatch.pipeline.features import Featured
 from churnwatch.pipeline.load import Loaded, Opened, Refused, Source
 from churnwatch.pipeline.predict import Predicted, predict
 from churnwatch.pipeline.records import SourceFile
@@ -18,15 +19,23 @@ from churnwatch.pipeline.settings import Csv
 
 
 def predict_opened(
-    opened: Opened, model: FixedThresholdClassifier, schema: Schema, csv: Csv, engine: Engine, *, version: str
+    opened: Opened,
+    model: FixedThresholdClassifier,
+    schema: Schema,
+    csv: Csv,
+    local: Engine,
+    featured: Featured,
+    *,
+    version: str,
 ) -> tuple[Predicted, Loaded]:
     """Predict a file's rows in their order, with all columns but the target; rows that break a check are set aside.
 
     Returns the predictions, and what was loaded (no file, when it changed while it was read).
     """
-    loaded = load.load([opened], schema, csv, engine, with_target=False)
+    loaded = load.load([opened], schema, csv, local, with_target=False)
     keep = [column for column in schema.names if column != schema.target]
-    found = predict(model, schema, engine, "SELECT * FROM typed ORDER BY _line", keep=keep, version=version)
+    query = f"SELECT * FROM {featured.table('typed', local)} t ORDER BY _line"
+    found = predict(model, featured.schema, featured.engine, query, keep=keep, version=version)
     return found, loaded
 
 

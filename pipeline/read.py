@@ -1,8 +1,9 @@
-"""A CSV file → its header and its rows as text, each with the line it starts on.
+"""A file of rows → its header and its rows as text, each with the line it starts on.
 
-RFC 4180, any of the usual delimiters, UTF-8 (or UTF-16 with a byte-order mark, or cp1252 with a finding). All
-cells are read as text; the schema gives them types later. A row that cannot be read is handed on with its line
-and the reason; a file that cannot be read as a whole is a `Refusal`. Nothing is guessed silently.
+CSV by RFC 4180, any of the usual delimiters, UTF-8 (or UTF-16 with a byte-order mark, or cp1252 with a finding),
+plain or packed by gzip or zstd; or Parquet. All cells are read as text; the schema gives them types later. A row that
+cannot be read is handed on with its line and the reason; a file that cannot be read as a whole is a `Refusal`.
+Nothing is guessed silently.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.parquet
 
 from churnwatch.pipeline.engine import Engine, literal, name
 from churnwatch.pipeline.errors import DataError
@@ -46,13 +49,40 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Opening:
-    """What the first bytes and the first line of a file say."""
+    """What the first bytes and the first line of a file say. Of Parquet only path and header count."""
 
     path: Path
     encoding: str
     delimiter: str
     header: tuple[str, ...]
     findings: tuple[str, ...] = ()
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether it is no CSV."""
+        return _is_parquet(self.path)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.name.lower().endswith(".parquet")
+
+
+def _packed_by(path: Path) -> str:
+    """Return how a file is packed, as DuckDB and pyarrow call it; the name tells."""
+    return {".gz": "gzip", ".zst": "zstd"}.get(path.suffix.lower(), "none")
+
+
+def _binary(path: Path) -> BinaryIO:
+    """Open a file's bytes as they were before it was packed."""
+    packed = _packed_by(path)
+    if packed == "none":
+        return path.open("rb")
+    # read through a buffer, since Arrow's streams know no lines
+    return io.BufferedReader(pa.input_stream(str(path), compression=packed))
+
+
+def _text(path: Path, encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(_binary(path), encoding=encoding, newline="")
 
 
 @dataclass(frozen=True)
@@ -69,19 +99,29 @@ def open_csv(path: Path, *, delimiter: str | None = None, expected: Sequence[str
     The delimiter is the one given, else the one that finds most of the expected columns in the first line, else
     the one that finds most columns.
     """
+    if _is_parquet(path):
+        return _open_parquet(path)
     try:
         encoding, findings = _encoding(path)
-        with path.open(encoding=encoding, newline="") as file:
+        with _text(path, encoding) as file:
             first = file.readline(_MAX_CELL * 16)
-            return _header(path, first, file, encoding, delimiter, expected, findings)
+        return _header(path, first, encoding, delimiter, expected, findings)
     except UnicodeDecodeError as error:
         return Refusal(f"not a text file: byte {error.start} is no {encoding}")
+
+
+def _open_parquet(path: Path) -> Opening | Refusal:
+    try:
+        header = tuple(pyarrow.parquet.read_schema(path).names)
+    except pa.ArrowInvalid:
+        return Refusal("not a Parquet file, or cut short")
+    return _checked(Opening(path, "parquet", "", header))
 
 
 def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
     """Tell the encoding by the byte-order mark, then UTF-8, then cp1252, which is a guess and so a finding."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as file:
+    with _binary(path) as file:
         chunk = file.read(_CHUNK)
         if chunk.startswith(codecs.BOM_UTF8):
             return "utf-8-sig", ()
@@ -100,7 +140,6 @@ def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
 def _header(
     path: Path,
     first: str,
-    file: io.TextIOWrapper,
     encoding: str,
     delimiter: str | None,
     expected: Sequence[str],
@@ -111,26 +150,33 @@ def _header(
     if "\0" in first:
         return Refusal("line 1: not a text file (it has NUL bytes)")
     known = set(expected)
-    splits = {d: cells for d in ([delimiter] if delimiter else _DELIMITERS) if (cells := _split(first, file, d))}
+    splits = {
+        d: cells for d in ([delimiter] if delimiter else _DELIMITERS) if (cells := _split(first, path, encoding, d))
+    }
     if not splits:
         return Refusal("line 1: the header cannot be read: its quotes do not fit")
     best = max(splits, key=lambda d: (len(known & set(splits[d])), len(splits[d])))
-    header = splits[best]
+    return _checked(Opening(path, encoding, best, splits[best], findings))
+
+
+def _checked(opening: Opening) -> Opening | Refusal:
+    """Refuse a header of too many columns, or one in which a name stands twice."""
+    header = opening.header
     if len(header) > _MAX_COLUMNS:
         return Refusal(f"line 1: {len(header):,} columns; {_MAX_COLUMNS:,} are the most that is read")
     twice = [column for column, count in Counter(column.lower() for column in header).items() if count > 1]
     if twice:
         return Refusal(f"line 1: {len(twice)} column name(s) stand twice, such as column {_position(header, twice[0])}")
-    return Opening(path, encoding, best, header, findings)
+    return opening
 
 
-def _split(first: str, file: io.TextIOWrapper, delimiter: str) -> tuple[str, ...] | None:
+def _split(first: str, path: Path, encoding: str, delimiter: str) -> tuple[str, ...] | None:
     """Split the header; a quoted name may go on over several lines. None where the quotes do not fit."""
-    file.seek(0)
     if '"' not in first:
         return tuple(cell.strip() for cell in first.rstrip("\r\n").split(delimiter))
     try:
-        return tuple(cell.strip() for cell in next(csv.reader(file, delimiter=delimiter, strict=True)))
+        with _text(path, encoding) as file:
+            return tuple(cell.strip() for cell in next(csv.reader(file, delimiter=delimiter, strict=True)))
     except csv.Error:
         return None
 
@@ -146,11 +192,24 @@ def read_rows(opening: Opening, engine: Engine, *, table: str) -> TextRows:
     rejected nothing, every line is one row and every byte is accounted for, it was faithful and line = row + 1;
     else the tolerant reader takes the file from the start.
     """
+    if opening.is_parquet:
+        return _read_parquet(opening, engine, table)
     if opening.encoding == "utf-8" and opening.path.stat().st_size > _LARGE_BYTES:
         fast = _read_in_parallel(opening, engine, table)
         if fast is not None:
             return fast
     return _read_tolerantly(opening)
+
+
+def _read_parquet(opening: Opening, engine: Engine, table: str) -> TextRows:
+    """Read Parquet as text, which the schema then types like any other: what a cell means depends on no format."""
+    columns = ", ".join(f"CAST({name(column)} AS VARCHAR) AS {name(column)}" for column in opening.header)
+    source = f"read_parquet({literal(str(opening.path))}, file_row_number=true)"
+    try:
+        engine.table(table, f"SELECT CAST(file_row_number + 1 AS BIGINT) AS _line, {columns} FROM {source}")
+    except DataError as error:
+        raise OSError(f"not a whole Parquet file ({error})") from error
+    return TextRows(table)
 
 
 def _read_in_parallel(opening: Opening, engine: Engine, table: str) -> TextRows | None:
@@ -164,7 +223,7 @@ def _read_in_parallel(opening: Opening, engine: Engine, table: str) -> TextRows 
             table,
             f"SELECT * FROM read_csv({literal(str(opening.path))}, columns={{{columns}}}, header=true,"
             f" auto_detect=false, delim={literal(opening.delimiter)}, quote='\"', escape='\"', nullstr='',"
-            f" max_line_size={_MAX_CELL}, store_rejects=true,"
+            f" max_line_size={_MAX_CELL}, compression={literal(_packed_by(opening.path))}, store_rejects=true,"
             f" rejects_table={literal(f'{table}_errors')}, rejects_scan={literal(f'{table}_scans')})",
         )
     except DataError:  # such as line ends of two kinds
@@ -191,11 +250,8 @@ def _body(path: Path) -> _Body | None:
     """Count what stands below the first line; None where a NUL or a bare CR makes lines a matter of opinion."""
     size = lines = line_ends = quotes = 0
     last = b"\n"
-    with path.open("rb") as file:
-        file.readline()
-        before = file.tell()
-        file.seek(0)
-        first = file.read(before)
+    with _binary(path) as file:
+        first = file.readline()
         if b"\r" in first.removesuffix(b"\n").removesuffix(b"\r"):
             return None
         while chunk := file.read(_CHUNK):
@@ -247,7 +303,7 @@ def _records(opening: Opening) -> Iterator[tuple[int, list[str] | BadRow]]:
     """Yield each record with the line it starts on; blank lines are no records."""
     width = len(opening.header)
     csv.field_size_limit(_MAX_CELL)
-    with opening.path.open(encoding=opening.encoding, newline="") as file:
+    with _text(opening.path, opening.encoding) as file:
         reader = csv.reader(file, delimiter=opening.delimiter, strict=True)
         next(reader)
         while True:

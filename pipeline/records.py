@@ -129,14 +129,26 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One immutable Parquet file of the data set."""
+    """One immutable Parquet file of a data set."""
 
-    part: str
+    part: str  # relative to ingested_folder
     run: int
     sha256: str
     rows: int
     size_bytes: int
     created_at: str
+    dataset: str = ""  # the name of a source, or of what is kept of one (`logs/sums`); "" is the main data set
+    definition: str | None = None  # what partial aggregates were made by; None for rows
+
+
+@dataclass(frozen=True, slots=True)
+class PartReplacement:
+    """A part whose rows stand in a larger one now."""
+
+    part: str
+    replaced_by: str
+    run: int
+    at: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,16 +22,19 @@ from importlib import metadata
 
 from churnwatch.pipeline import files, intake, promotion, scan, schemas
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.engine import DuckDB, duckdb_engine
+from churnwatch.pipeline.datasets import MAIN, Dataset, of_main
+from churnwatch.pipeline.engine import Engine, duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
 from churnwatch.pipeline.ingest import QUARANTINE
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import MOST_BREAKDOWNS, FileEvent, FileState, Signature, Status, Step
 from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.spark import spark_engine
 from churnwatch.pipeline.steps import Steps
 
 Progress = Callable[[str], None]
+EXCHANGE = "exchange"  # the folder through which a cluster and this process hand tables to each other
 log = logging.getLogger("churnwatch.run")
 
 
@@ -112,7 +115,7 @@ def work(
     outcomes = [_attempt(home, ledger, row["run"], progress) for row in ledger.unfinished(MOST_BREAKDOWNS)]
     unfinished = [file for row in ledger.unfinished(MOST_BREAKDOWNS) for file in ledger.run_files(row["run"])]
     open_inputs, held = {file.path for file in unfinished}, {file.sha256 for file in unfinished}
-    seen = scan.look(home.source)
+    seen = scan.look(home.source, home.subfolders)
     wanted = [
         (signature, seen[signature])
         for signature in scan.pending(ledger, seen)
@@ -150,8 +153,11 @@ def _attempt(home: Home, ledger: Ledger, run: int, progress: Progress) -> Outcom
     begun = time.monotonic()
     attempt = ledger.begin_attempt(run, at=iso(utc_now()), pid=os.getpid(), settings=_settings(home))
     try:
-        with duckdb_engine(home.state / "spill", threads=home.settings.training.threads) as engine:
-            line, warnings = _Recorded(home, ledger, engine, run, attempt, progress).all()
+        with (
+            duckdb_engine(home.state / "spill", threads=home.settings.training.threads) as local,
+            _engine(home, local) as engine,
+        ):
+            line, warnings = _Recorded(home, ledger, local, engine, run, attempt, progress).all()
     except (ChurnwatchError, OSError, MemoryError, sqlite3.OperationalError) as error:
         line = _line(error)
         log.error("run %s failed: %s", run, line)  # noqa: TRY400 - expected, so one line and no traceback
@@ -164,6 +170,16 @@ def _attempt(home: Home, ledger: Ledger, run: int, progress: Progress) -> Outcom
     verdict = ledger.verdict(run)  # its own warning stands with the decision, not with the attempt
     doubtful = (verdict.warning,) if verdict is not None and verdict.warning else ()
     return Outcome(run, Status.DONE, line, (*doubtful, *warnings))
+
+
+@contextmanager
+def _engine(home: Home, local: Engine) -> Iterator[Engine]:
+    """Return what works on the data set: the engine within the process, or a cluster."""
+    if home.settings.engine == "duckdb":
+        yield local
+        return
+    with spark_engine(home.settings.engine, home.ingested / EXCHANGE) as engine:
+        yield engine
 
 
 def _line(error: BaseException) -> str:
@@ -192,22 +208,35 @@ def _end(
 class _Recorded:
     """The steps of one attempt, each timed and recorded."""
 
-    def __init__(self, home: Home, ledger: Ledger, engine: DuckDB, run: int, attempt: int, progress: Progress) -> None:
-        self._home, self._ledger, self._engine = home, ledger, engine
+    def __init__(
+        self, home: Home, ledger: Ledger, local: Engine, engine: Engine, run: int, attempt: int, progress: Progress
+    ) -> None:
+        self._home, self._ledger, self._local, self._engine = home, ledger, local, engine
         self._run, self._attempt, self._progress = run, attempt, progress
 
     def all(self) -> tuple[str, tuple[str, ...]]:
         """Do what is left of the run; return what came of it in one sentence, and the warnings."""
         folder = self._home.source
         sources = [Source(file, scan.located(folder, file.path)) for file in self._ledger.run_files(self._run)]
-        schema = schemas.resolve(self._home, self._ledger, self._engine, sources)
-        steps = Steps(self._home, self._ledger, self._engine, schema, self._run)
+        steps = Steps(self._home, self._ledger, self._local, self._engine, self._datasets(sources), self._run)
         with self._step("ingest"):
             steps.ingest(sources)
+        if steps.has_sources:
+            with self._step("features"):
+                steps.make_features()
         line = self._learn(steps)
         with self._step("predict"):
             steps.predict()
+        with self._step("compact"):
+            steps.compact()
         return line, tuple(steps.warnings)
+
+    def _datasets(self, sources: Sequence[Source]) -> list[Dataset]:
+        """Return the data sets, the sources first: so that what can be told of a customer is there before the row."""
+        home, ledger = self._home, self._ledger
+        beside = [Dataset(name, schemas.resolve_source(home, ledger, name)) for name in home.settings.sources]
+        main = schemas.resolve(home, ledger, self._local, of_main(home.settings, sources))
+        return [*beside, Dataset(MAIN, main)]
 
     def _learn(self, steps: Steps) -> str:
         if not steps.has_news():

@@ -131,10 +131,7 @@ def write(folder: Path, like: Like, *, months: int, rows: int, seed: int, **opti
         UsageError: An argument asks for something impossible, or the folder is a file.
     """
     made = generate(like, months=months, rows=rows, seed=seed, **options)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"{folder} is no folder: name one to write the sample into") from error
+    make_folder(folder)
     return [_write(folder / month.name, month.csv()) for month in made]
 
 
@@ -146,7 +143,75 @@ def truth(like: Like) -> str:
 
 def probability(like: Like, rows: pd.DataFrame, *, effect: float = 0.0) -> Floats:
     """Return each row's true probability of leaving; the rows must have no empty cells."""
-    return _logistic(_total(_KINDS[like].terms, rows, effect))
+    return logistic(_total(_KINDS[like].terms, rows, effect))
+
+
+# --- what other samples share -------------------------------------------------------------------------------
+
+
+def check_size(*, months: int, rows: int, seed: int, fewest_months: int = 1) -> None:
+    """Refuse what no sample can be.
+
+    Raises:
+        UsageError: A number is too small, or there would be more rows than ids.
+    """
+    for name, given, least in (("months", months, fewest_months), ("rows", rows, 1), ("seed", seed, 0)):
+        _check_least(name, given, least)
+    if months * rows > MOST_ROWS:
+        raise UsageError(f"{months} months of {rows} rows: ask for {MOST_ROWS:,} rows or fewer in all")
+
+
+def _check_least(name: str, given: int, least: int) -> None:
+    if given < least:
+        raise UsageError(f"{name} is {given}: give {least} or more")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, unless it is there.
+
+    Raises:
+        UsageError: There is a file in its place.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"{folder} is no folder: name one to write the sample into") from error
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a path beside, under a name that no watcher takes, then rename: half a file is never seen."""
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        yield beside
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+
+
+def logistic(x: Floats) -> Floats:
+    """Return the probabilities that belong to these sums."""
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def happens(rng: np.random.Generator, share: Floats | float, n: int) -> Flags:
+    """Return for each row whether it happens; the share may differ from row to row."""
+    return rng.random(n) < share
+
+
+def ids(pattern: str, first: int, n: int, seed: int) -> Texts:
+    """Return ids that look random and never repeat; A, a and 9 in the pattern stand for any of their sort."""
+    sizes = [{"A": 26, "a": 26, "9": 10}.get(character, 1) for character in pattern]
+    many = math.prod(sizes)
+    offset = (seed + 1) * FAR_APART % many
+    numbers = (np.arange(first, first + n) * SCRAMBLE + offset) % many
+    spelt = np.empty((n, len(pattern)), dtype=np.uint8)
+    for place in reversed(range(len(pattern))):
+        numbers, rest = np.divmod(numbers, sizes[place])
+        spelt[:, place] = rest + ord(pattern[place].replace("9", "0"))
+    return spelt.view(f"S{len(pattern)}").ravel().astype(str).astype(object)
 
 
 # --- the truth ----------------------------------------------------------------------------------------------
@@ -171,10 +236,6 @@ class _Kind:
     keys: tuple[str, ...]
     target: str
     number: str
-
-
-def _logistic(x: Floats) -> Floats:
-    return 1.0 / (1.0 + np.exp(-x))
 
 
 def _total(terms: tuple[_Term, ...], rows: pd.DataFrame, effect: float) -> Floats:
@@ -279,11 +340,8 @@ class _Plan:
     def __post_init__(self) -> None:
         if self.like not in _KINDS:
             raise UsageError(f"like is {self.like}: give {' or '.join(_KINDS)}")
-        for name, least in (("months", 1), ("rows", 1), ("seed", 0), ("broken", 0)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} is {getattr(self, name)}: give {least} or more")
-        if self.months * self.rows > MOST_ROWS:
-            raise UsageError(f"{self.months} months of {self.rows} rows: ask for {MOST_ROWS:,} rows or fewer in all")
+        check_size(months=self.months, rows=self.rows, seed=self.seed)
+        _check_least("broken", self.broken, 0)
         for name in ("duplicates", "missing"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise UsageError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
@@ -325,14 +383,14 @@ def _attrition(plan: _Plan) -> Iterator[pd.DataFrame]:
         lastyear = rng.lognormal(6.5, 1.2, n)
         rows = pd.DataFrame(
             {
-                "corporation": _ids("aaaaaa", number * n, n, plan.seed),
+                "corporation": ids("aaaaaa", number * n, n, plan.seed),
                 "lastmonth_activity": (lastyear / 12 * rng.lognormal(-0.3, 0.8, n)).astype(np.int64),
                 "lastyear_activity": lastyear.astype(np.int64),
                 "number_of_employees": 1 + rng.lognormal(3.5, 1.3, n).astype(np.int64),
             }
         )
         chance = probability(plan.like, rows, effect=plan.effect_in(number))
-        yield rows.assign(exited=_chance(rng, chance, n).astype(np.int64))
+        yield rows.assign(exited=happens(rng, chance, n).astype(np.int64))
 
 
 def _telco(plan: _Plan) -> Iterator[pd.DataFrame]:
@@ -341,18 +399,13 @@ def _telco(plan: _Plan) -> Iterator[pd.DataFrame]:
     customers = _first_customers(rng, plan)
     for number in range(plan.months):
         chance = probability(plan.like, customers, effect=plan.effect_in(number))
-        leaves = _chance(rng, chance, plan.rows)
+        leaves = happens(rng, chance, plan.rows)
         rows = customers.assign(Churn=_yes(leaves))
         rows.insert(1, "month", f"{FIRST_MONTH + number}-01")
         yield rows
         newcomers = _newcomers(rng, customers[leaves], known, plan.seed)
         customers = pd.concat([_a_month_older(customers[~leaves]), newcomers], ignore_index=True)
         known += len(newcomers)
-
-
-def _chance(rng: np.random.Generator, share: Floats | float, n: int) -> Flags:
-    """Return for each row whether it happens; the share may differ from row to row."""
-    return rng.random(n) < share
 
 
 # --- telco's customers --------------------------------------------------------------------------------------
@@ -373,7 +426,7 @@ def _draw(rng: np.random.Generator, shares: dict[str, Floats | float], n: int) -
 def _first_customers(rng: np.random.Generator, plan: _Plan) -> pd.DataFrame:
     """Return the customers of the first month, each with the tenure that its own risk left it with."""
     customers = _people(rng, plan.rows)
-    customers.insert(0, "customerID", _ids("9999-AAAAA", 0, plan.rows, plan.seed))
+    customers.insert(0, "customerID", ids("9999-AAAAA", 0, plan.rows, plan.seed))
     customers.insert(5, "tenure", 1)
     customers["MonthlyCharges"] = _price(rng, customers)
     customers["tenure"] = _tenures(rng, customers)
@@ -384,8 +437,8 @@ def _first_customers(rng: np.random.Generator, plan: _Plan) -> pd.DataFrame:
 
 def _people(rng: np.random.Generator, n: int) -> pd.DataFrame:
     """Return who the customers are and what they have; the shares are near those of the famous file."""
-    senior, partner = _chance(rng, 0.16, n), _chance(rng, 0.48, n)
-    dependents = _chance(rng, np.where(partner, 0.52, 0.09) * np.where(senior, 0.3, 1.0), n)
+    senior, partner = happens(rng, 0.16, n), happens(rng, 0.48, n)
+    dependents = happens(rng, np.where(partner, 0.52, 0.09) * np.where(senior, 0.3, 1.0), n)
     internet = _draw(rng, {"DSL": 0.34, "Fiber optic": np.where(senior, 0.6, 0.41), "No": 0.0}, n)
     fibre, online = internet == "Fiber optic", internet != "No"
     two_years = np.where(fibre, 0.14, np.where(online, 0.26, 0.42)) + 0.05 * partner
@@ -402,13 +455,13 @@ def _people(rng: np.random.Generator, n: int) -> pd.DataFrame:
             "SeniorCitizen": senior.astype(np.int64),
             "Partner": _yes(partner),
             "Dependents": _yes(dependents),
-            "PhoneService": _yes(_chance(rng, 0.72, n) | (internet != "DSL")),
+            "PhoneService": _yes(happens(rng, 0.72, n) | (internet != "DSL")),
             "InternetService": internet,
             "OnlineSecurity": _extra(rng, online, np.where(bound, 0.5, 0.25)),
             "TechSupport": _extra(rng, online, np.where(bound, 0.55, 0.22)),
             "StreamingTV": _extra(rng, online, np.where(fibre, 0.56, 0.38)),
             "Contract": contract,
-            "PaperlessBilling": _yes(_chance(rng, np.where(fibre, 0.77, np.where(online, 0.55, 0.29)), n)),
+            "PaperlessBilling": _yes(happens(rng, np.where(fibre, 0.77, np.where(online, 0.55, 0.29)), n)),
             "PaymentMethod": _draw(rng, payment, n),
         }
     )
@@ -416,7 +469,7 @@ def _people(rng: np.random.Generator, n: int) -> pd.DataFrame:
 
 def _extra(rng: np.random.Generator, online: Flags, share: Floats) -> Texts:
     """Return who has booked an extra, which only makes sense with internet."""
-    booked = _yes(_chance(rng, share, len(online)))
+    booked = _yes(happens(rng, share, len(online)))
     booked[~online] = "No internet service"
     return booked
 
@@ -438,7 +491,7 @@ def _tenures(rng: np.random.Generator, customers: pd.DataFrame) -> npt.NDArray[n
     by_tenure = _total(ageing, pd.DataFrame({"tenure": np.arange(HISTORY + 1)}), 0.0)
     tenure = np.ones(len(customers), dtype=np.int64)
     for _ in range(HISTORY):
-        leaves = _chance(rng, _logistic(steady + by_tenure[tenure]), len(customers))
+        leaves = happens(rng, logistic(steady + by_tenure[tenure]), len(customers))
         tenure = np.where(leaves, 1, tenure + 1)
     return tenure
 
@@ -451,21 +504,8 @@ def _a_month_older(customers: pd.DataFrame) -> pd.DataFrame:
 def _newcomers(rng: np.random.Generator, left: pd.DataFrame, known: int, seed: int) -> pd.DataFrame:
     """Return who takes the leavers' places: the same products, an own id and price."""
     price = _price(rng, left)
-    ids = _ids("9999-AAAAA", known, len(left), seed)
-    return left.assign(customerID=ids, tenure=1, MonthlyCharges=price, TotalCharges=price)
-
-
-def _ids(pattern: str, first: int, n: int, seed: int) -> Texts:
-    """Return ids that look random and never repeat; A, a and 9 in the pattern stand for any of their sort."""
-    sizes = [{"A": 26, "a": 26, "9": 10}.get(character, 1) for character in pattern]
-    many = math.prod(sizes)
-    offset = (seed + 1) * FAR_APART % many
-    numbers = (np.arange(first, first + n) * SCRAMBLE + offset) % many
-    spelt = np.empty((n, len(pattern)), dtype=np.uint8)
-    for place in reversed(range(len(pattern))):
-        numbers, rest = np.divmod(numbers, sizes[place])
-        spelt[:, place] = rest + ord(pattern[place].replace("9", "0"))
-    return spelt.view(f"S{len(pattern)}").ravel().astype(str).astype(object)
+    names = ids("9999-AAAAA", known, len(left), seed)
+    return left.assign(customerID=names, tenure=1, MonthlyCharges=price, TotalCharges=price)
 
 
 # --- what can be asked for on top ---------------------------------------------------------------------------
@@ -506,13 +546,6 @@ def _broken_lines(rng: np.random.Generator, rows: pd.DataFrame, kind: _Kind, cou
 
 
 def _write(path: Path, text: str) -> Path:
-    """Write beside, under a name that no watcher takes, then rename: half a file is never seen."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
+    with whole(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
-        beside.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise
     return path

@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Signature
 
-SUFFIX = ".csv"
+SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".parquet")
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
-def look(folder: Path) -> dict[Signature, Path]:
-    """Return every regular CSV in a folder with its signature.
+def look(folder: Path, subfolders: Sequence[str] = ()) -> dict[Signature, Path]:
+    """Return every regular file of rows in a folder, and in these folders below it, with its signature.
 
     Hidden and temporary names are left alone, as are folders, devices and pipes. A symlink counts as the file it
-    leads to.
+    leads to. A folder below that is not there yet is empty.
 
     Raises:
-        DataError: the folder cannot be read.
+        DataError: a folder cannot be read.
     """
+    found = _look(folder, "")
+    for subfolder in subfolders:
+        if (folder / subfolder).is_dir():
+            found |= _look(folder, subfolder)
+    return found
+
+
+def _look(folder: Path, subfolder: str) -> dict[Signature, Path]:
     found = {}
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(folder / subfolder) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or not entry.name.lower().endswith(SUFFIX):
+                if not is_ours(entry.name):
                     continue
-                seen = observe(folder, entry.name)
+                seen = observe(folder, f"{subfolder}/{entry.name}" if subfolder else entry.name)
                 if seen is not None:
                     found[seen] = Path(entry.path)
     except OSError as error:
         raise DataError(
-            f"{folder}: the folder cannot be read ({error.strerror}). Mend its rights, or make it."
+            f"{folder / subfolder}: the folder cannot be read ({error.strerror}). Mend its rights, or make it."
         ) from None
     return found
+
+
+def is_ours(name: str) -> bool:
+    """Tell by its name whether a file may hold rows."""
+    base = name.rpartition("/")[2]
+    return not base.startswith(".") and base.lower().endswith(SUFFIXES)
 
 
 def observe(folder: Path, name: str) -> Signature | None:
@@ -66,8 +80,9 @@ def shown(name: str) -> str:
 def located(folder: Path, path: str) -> Path:
     """Return where a file lies that the ledger knows under this name; the other way round of `shown`."""
     if "\\" in path:
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            return next((Path(entry.path) for entry in entries if shown(entry.name) == path), folder / path)
+        below, _, base = path.rpartition("/")
+        with contextlib.suppress(OSError), os.scandir(folder / below) as entries:
+            return next((Path(entry.path) for entry in entries if shown(entry.name) == base), folder / path)
     return folder / path
 
 

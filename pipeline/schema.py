@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.settings import Column, ColumnType, Settings
+from churnwatch.pipeline.settings import Column, ColumnType, Settings, SourceTable
 
 # What the data set adds to the user's columns.
 ROW_COLUMNS = ("_h", "_h2", "_batch", "_line", "_holdout")
-_OUR_NAMES = re.compile(r"_(h|h2|batch|line|holdout|file|bad|key|nth|y|raw_[0-9]+)")  # with those of passing tables
+_OUR_NAMES = re.compile(
+    r"_(h|h2|batch|line|holdout|file|bad|key|nth|y|raw_[0-9]+|cw_.*)"
+)  # with those of passing tables
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Schema:
     """Columns by name, in the order of the settings, and the parts that some of them play."""
 
     columns: dict[str, Column]
-    target: str
-    positive: str
+    target: str | None  # a source beside the customers' rows has none
+    positive: str = ""
     id: str | None = None
     date: str | None = None
     left_out: tuple[str, ...] = ()  # excluded or forbidden: stored, never learned from
@@ -35,6 +37,11 @@ class Schema:
     def names(self) -> tuple[str, ...]:
         """All columns."""
         return tuple(self.columns)
+
+    @property
+    def keeps_newest(self) -> bool:
+        """Whether of the rows of one id only the newest counts: a source that tells no times."""
+        return self.target is None and self.date is None
 
     @cached_property
     def canonical(self) -> str:
@@ -64,15 +71,13 @@ def from_settings(settings: Settings, columns: dict[str, Column]) -> Schema:
     Raises:
         SettingsError: a name cannot be used, or no column is left to learn from.
     """
-    _check_names(tuple(columns))
+    check_names(tuple(columns))
     for role, column in (("target", settings.target), ("id", settings.id), ("date", settings.date)):
         if column is not None and column not in columns:
             raise SettingsError(f"settings.yaml: {role}: the data has no column `{column}`; it has {_listed(columns)}.")
     columns = dict(columns)
-    if settings.id is not None and columns[settings.id].type is not ColumnType.TEXT:
-        # An id is a name, not an amount: 00123 and 123 are two customers.
-        columns[settings.id] = Column(type=ColumnType.TEXT, required=columns[settings.id].required,
-                                      unique=columns[settings.id].unique)  # fmt: skip
+    if settings.id is not None:
+        columns[settings.id] = _as_text(columns[settings.id])
     if settings.date is not None and columns[settings.date].type is not ColumnType.DATE:
         raise SettingsError(f"settings.yaml: date: column `{settings.date}` is of type"
                             f" {columns[settings.date].type}; declare it as `date`.")  # fmt: skip
@@ -84,22 +89,48 @@ def from_settings(settings: Settings, columns: dict[str, Column]) -> Schema:
         date=settings.date,
         left_out=settings.exclude + settings.forbidden,
     )
-    if not schema.features:
+    if not schema.features and not settings.sources:
         raise SettingsError("settings.yaml: columns: none is left to learn from; see `exclude` and `forbidden`.")
     return schema
 
 
-def _check_names(names: Sequence[str]) -> None:
+def from_source(where: str, source: SourceTable) -> Schema:
+    """Make the schema of a source; `where` names it in messages.
+
+    Raises:
+        SettingsError: a name cannot be used.
+    """
+    check_names(tuple(source.columns), where)
+    columns = source.declared
+    columns[source.key] = _as_text(columns[source.key])
+    return Schema(columns=columns, target=None, id=source.key, date=source.time)
+
+
+def _as_text(column: Column) -> Column:
+    """Return the column of an id: a name, not an amount, since 00123 and 123 are two customers."""
+    if column.type is ColumnType.TEXT:
+        return column
+    return Column(type=ColumnType.TEXT, required=column.required, unique=column.unique)
+
+
+def check_names(names: Sequence[str], where: str = "columns") -> None:
+    """Refuse names that stand twice, are empty, or are ours.
+
+    Raises:
+        SettingsError: naming the setting, `where`, and the column.
+    """
     seen: dict[str, str] = {}
     for column in names:
         folded = column.lower()
         if not column.strip():
-            raise SettingsError("settings.yaml: columns: a column has no name; give it one in the file's first line, or"
-                                " declare the `columns` without it.")  # fmt: skip
+            raise SettingsError(f"settings.yaml: {where}: a column has no name; give it one in the file's first line,"
+                                " or declare the `columns` without it.")  # fmt: skip
         if _OUR_NAMES.fullmatch(folded):
-            raise SettingsError(f"settings.yaml: columns: `{column}` is a name that churnwatch itself uses; rename it.")
+            raise SettingsError(f"settings.yaml: {where}: `{column}` is a name that churnwatch itself uses; rename it.")
+        if seen.get(folded) == column:
+            raise SettingsError(f"settings.yaml: {where}: `{column}` stands twice.")
         if folded in seen:
-            raise SettingsError(f"settings.yaml: columns: `{column}` and `{seen[folded]}` differ in case only.")
+            raise SettingsError(f"settings.yaml: {where}: `{column}` and `{seen[folded]}` differ in case only.")
         seen[folded] = column
 
 

@@ -14,7 +14,7 @@ from churnwatch.pipeline.firstlook.column_types import infer_types
 from churnwatch.pipeline.firstlook.head import read_sample
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
-from churnwatch.pipeline.schema import Schema, from_settings
+from churnwatch.pipeline.schema import Schema, from_settings, from_source
 from churnwatch.pipeline.settings import Column, Home
 
 
@@ -29,11 +29,23 @@ def resolve(home: Home, ledger: Ledger, engine: Engine, sources: Sequence[Source
     schema = from_settings(home.settings, columns)
     if known is None:
         ledger.add_schema(_text(schema), at=iso(utc_now()))
-    elif (difference := _difference(_kept(known), schema.columns)) is not None:
-        raise SettingsError(
-            f"settings.yaml: columns: {difference} since the data set was begun. Names and"
-            " types make the row keys, so they stay; checks may change. Put it back, or begin a new home."
-        )
+    else:
+        _refuse_change("columns", _kept(known), schema.columns)
+    return schema
+
+
+def resolve_source(home: Home, ledger: Ledger, source: str) -> Schema:
+    """Return the schema of a source, and keep it when it is the first.
+
+    Raises:
+        SettingsError: the settings ask for other columns or types than were ingested before.
+    """
+    known = ledger.schema(source)
+    schema = from_source(f"sources.{source}.columns", home.settings.sources[source])
+    if known is None:
+        ledger.add_schema(_text(schema), at=iso(utc_now()), dataset=source)
+    else:
+        _refuse_change(f"sources.{source}.columns", _kept(known), schema.columns)
     return schema
 
 
@@ -73,6 +85,15 @@ def _inferred(home: Home, engine: Engine, sources: Sequence[Source]) -> dict[str
             return infer_types(engine, "sample", sample.columns, home.settings.csv, settled=True).columns
     raise SettingsError(f"settings.yaml: target: no file has a column `{home.settings.target}`, and no `columns` are"
                         " declared. See `churnwatch init --from FILE.csv`.")  # fmt: skip
+
+
+def _refuse_change(where: str, before: dict[str, Column], after: dict[str, Column]) -> None:
+    difference = _difference(before, after)
+    if difference is not None:
+        raise SettingsError(
+            f"settings.yaml: {where}: {difference} since the data set was begun. Names and"
+            " types make the row keys, so they stay; checks may change. Put it back, or begin a new home."
+        )
 
 
 def _difference(before: dict[str, Column], after: dict[str, Column]) -> str | None:

@@ -8,6 +8,7 @@ keeps its zeros (YAML alone would make a boolean and a number of them).
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import difflib
 import hashlib
 import math
@@ -30,6 +31,8 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(min_length=1)]
+Days = Annotated[str, Meta(pattern="^[0-9]{1,4}d$")]
+Window = Annotated[str, Meta(pattern="^([1-9][0-9]{0,3}d|all)$")]
 
 
 class ColumnType(StrEnum):
@@ -72,6 +75,23 @@ class Csv(_Checked, frozen=True):
     missing: tuple[str, ...] = ()  # texts that mean "no value", besides an empty or blank cell
 
 
+class SourceTable(_Checked, frozen=True):
+    """A table beside the customers' rows: what is known of them from elsewhere, joined by a key."""
+
+    files: Name  # a glob of file names, below a folder of the source folder if it names one
+    key: Name  # the column that holds the customer's id
+    columns: dict[str, Column | ColumnType]
+    time: Name | None = None  # when a row happened; without it the newest row of a customer counts
+    computed: dict[str, Name] = {}  # further columns of numbers, as SQL over the row's own
+    features: dict[str, tuple[Name, ...]] = {}  # column, or * for the row itself -> aggregates
+    windows: tuple[Window, ...] = ("30d", "all")
+
+    @property
+    def declared(self) -> dict[str, Column]:
+        """The columns in full, also where only a type was named."""
+        return _in_full(self.columns)
+
+
 class Training(_Checked, frozen=True):
     """How candidates are trained."""
 
@@ -83,6 +103,7 @@ class Training(_Checked, frozen=True):
     folds: Annotated[int, Meta(ge=2, le=20)] = 5
     seed: Annotated[int, Meta(ge=0)] = 0
     threads: Count = 2
+    max_rows: Count = 2_000_000  # of more, a stratified sample is learned from
     max_gap: Share = 0.1  # F1 on the training rows less F1 on the holdout, above which the report warns
 
 
@@ -113,6 +134,14 @@ class Settings(_Checked, frozen=True):
     exclude: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     columns: dict[str, Column | ColumnType] = {}
+
+    sources: dict[str, SourceTable] = {}
+    labels: Name | None = None  # a glob: these files hold outcomes, so the target must be in them
+    snapshot: Annotated[str, Meta(pattern="^(date|monthly|[0-9]{4}-[0-9]{2}-[0-9]{2})$")] = "date"
+    horizon: Days = "0d"
+    expressions: dict[str, Name] = {}  # further features, as SQL over the others
+
+    engine: Annotated[str, Meta(pattern="^(duckdb|sc://.+)$")] = "duckdb"
 
     source_folder: Name = "sourcedata"
     ingested_folder: Name = "ingesteddata"
@@ -146,7 +175,12 @@ class Settings(_Checked, frozen=True):
     @property
     def declared(self) -> dict[str, Column]:
         """The declared columns in full, also where only a type was named."""
-        return {n: c if isinstance(c, Column) else Column(type=c) for n, c in self.columns.items()}
+        return _in_full(self.columns)
+
+    @property
+    def horizon_days(self) -> int:
+        """How many days before its label's date a prediction is made."""
+        return int(self.horizon.removesuffix("d"))
 
     @property
     def sha256(self) -> str:
@@ -156,6 +190,10 @@ class Settings(_Checked, frozen=True):
     def canonical(self) -> str:
         """All values, defaults included, as JSON with sorted keys: what the ledger keeps."""
         return msgspec.json.encode(self, order="sorted").decode()
+
+
+def _in_full(columns: dict[str, Column | ColumnType]) -> dict[str, Column]:
+    return {name: kind if isinstance(kind, Column) else Column(type=kind) for name, kind in columns.items()}
 
 
 class Home(Struct, frozen=True):
@@ -208,6 +246,11 @@ class Home(Struct, frozen=True):
     def state(self) -> Path:
         """Locks, logs and caches; nothing in it is needed to continue."""
         return self.path / STATE_FOLDER
+
+    @property
+    def subfolders(self) -> tuple[str, ...]:
+        """Folders below the source folder in which files of `sources` land."""
+        return tuple(sorted({s.files.split("/")[0] for s in self.settings.sources.values() if "/" in s.files}))
 
     def folders(self) -> tuple[Path, ...]:
         """Every folder that a home needs."""
@@ -309,8 +352,53 @@ def _check_together(settings: Settings) -> None:
             raise msgspec.ValidationError(f"a bound that is no number - at `$.columns.{column}`")
     if settings.on_conflict == "latest" and not settings.key:
         raise msgspec.ValidationError("`latest` needs a `key` to tell which rows are the same - at `$.on_conflict`")
+    _check_sources(settings)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
+
+
+def _check_sources(settings: Settings) -> None:
+    """Refuse sources that cannot be joined to customers at a moment."""
+    if not settings.sources:
+        for name, given in (("labels", settings.labels), ("expressions", settings.expressions)):
+            if given:
+                raise msgspec.ValidationError(f"there are no `sources` that it could go with - at `$.{name}`")
+        return
+    if settings.id is None:
+        raise msgspec.ValidationError("`sources` are joined by the customer's `id`; name it - at `$.sources`")
+    if settings.date is None and settings.snapshot in ("date", "monthly"):
+        raise msgspec.ValidationError(
+            "`date` is needed to tell when a prediction was made; or name one day for all - at `$.snapshot`"
+        )
+    if settings.snapshot not in ("date", "monthly"):
+        _day(settings.snapshot)
+    for name, source in settings.sources.items():
+        _check_source(name, source)
+
+
+def _check_source(name: str, source: SourceTable) -> None:
+    where = f"at `$.sources.{name}"
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise msgspec.ValidationError(f"a source's name is made of a-z, 0-9 and _ - {where}`")
+    if source.files.startswith("/") or ".." in source.files or source.files.count("/") > 1:
+        raise msgspec.ValidationError(
+            f"a glob of file names, below one folder of the source folder at most - {where}.files`"
+        )
+    for role, column in (("key", source.key), ("time", source.time)):
+        if column is not None and column not in source.columns:
+            raise msgspec.ValidationError(f"`{column}` is not one of its `columns` - {where}.{role}`")
+    if source.time is not None and source.declared[source.time].type is not ColumnType.DATE:
+        raise msgspec.ValidationError(f"column `{source.time}` must be of type date - {where}.time`")
+    twice = sorted(set(source.computed) & set(source.columns))
+    if twice:
+        raise msgspec.ValidationError(f"`{twice[0]}` is one of its `columns` already - {where}.computed`")
+
+
+def _day(text: str) -> None:
+    try:
+        dt.date.fromisoformat(text)
+    except ValueError:
+        raise msgspec.ValidationError(f"there is no day `{text}` - at `$.snapshot`") from None
 
 
 def _explain(message: str, node: yaml.Node | None, where: str) -> str:
@@ -344,5 +432,5 @@ def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:
 
 
 def _names() -> Iterator[str]:
-    for struct in (Settings, Column, Csv, Training, Gate, Packages):
+    for struct in (Settings, Column, SourceTable, Csv, Training, Gate, Packages):
         yield from struct.__struct_fields__

@@ -18,18 +18,20 @@ from churnwatch.pipeline import (
     confusion,
     features,
     gate,
-    ingest,
     load,
     predict,
     predict_file,
-    profile,
     promotion,
     registry,
 )
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.compaction import compact
+from churnwatch.pipeline.datasets import Dataset, Intake, of_main, paths
+from churnwatch.pipeline.engine import Engine, name
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate
-from churnwatch.pipeline.features import Rows, labelled_rows
+from churnwatch.pipeline.feature_step import FeatureStep, featured, plans, widened
+from churnwatch.pipeline.feature_store import CURRENT
+from churnwatch.pipeline.features import Featured, Rows, labelled_rows
 from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
@@ -45,45 +47,38 @@ from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, tra
 class Steps:
     """One run's steps. `warnings` gathers what somebody should look at."""
 
-    def __init__(self, home: Home, ledger: Ledger, engine: Engine, schema: Schema, run: int) -> None:
-        self._home, self._ledger, self._engine, self._schema, self._run = home, ledger, engine, schema, run
+    def __init__(
+        self, home: Home, ledger: Ledger, local: Engine, engine: Engine, datasets: Sequence[Dataset], run: int
+    ) -> None:
+        self._home, self._ledger, self._run = home, ledger, run
+        self._local, self._engine, self._datasets = local, engine, datasets
+        self._schema = next(each.schema for each in datasets if each.is_main)
+        self._features = FeatureStep(home, ledger, engine, self._schema) if home.settings.sources else None
         self.warnings: list[str] = []
 
     # -- ingest ------------------------------------------------------------------------------------------------
 
     def ingest(self, sources: Sequence[Source]) -> None:
-        """Put the new rows of the run's labelled files into the data set, as one part and one transaction."""
+        """Put the new rows of the run's files into their data sets, as one part each and one transaction."""
         if not self._ledger.run_file_states(self._run):
-            self._ingest(sources)
+            intake = Intake(self._home, self._ledger, self._local, self._engine, self._run, iso(utc_now()))
+            intake.take(self._datasets, sources, promise_holdout=not self._tests())
+            self.warnings += intake.warnings
         registry.write_ingested(self._home.ingested / registry.INGESTED, self._ledger.ingested_files())
 
-    def _ingest(self, sources: Sequence[Source]) -> None:
-        home, csv = self._home, self._home.settings.csv
-        found = load.classify([source for source in sources if source.unchanged()], self._schema, csv)
-        loaded = load.load(found.labelled, self._schema, csv, self._engine)
-        dedup = home.settings.dedup == "on"
-        accounts = ingest.ingest(
-            loaded,
-            self._schema,
-            self._engine,
-            history=self._parts(),
-            next_batch=self._ledger.next_batch(),
-            dedup=dedup,
-            promise_holdout=not self._tests(),
-        )
-        part = ingest.write_part(self._engine, home.ingested)
-        ingest.write_quarantine(self._engine, home.ingested / ingest.QUARANTINE / f"run-{self._run:05d}.parquet")
-        profiles = profile.profile(self._schema, self._engine) if part else ()
-        self.warnings += bookkeeping.file_warnings(accounts, named=self._schema.id is not None)
-        at, ledger = iso(utc_now()), self._ledger
-        with ledger.transaction():
-            for account in accounts:
-                ledger.add(*bookkeeping.file_records(self._run, at, account))
-            ledger.add(*(bookkeeping.refusal_record(self._run, at, each) for each in (*found.refused, *loaded.refused)))
-            ledger.add(*(bookkeeping.quarantine_record(self._run, each) for each in loaded.quarantines))
-            ledger.add(*(bookkeeping.profile_record(self._run, each) for each in profiles))
-            if part:
-                ledger.add(bookkeeping.part_record(self._run, at, part))
+    @property
+    def has_sources(self) -> bool:
+        """Whether there is something to make features of beside the customers' rows."""
+        return self._features is not None
+
+    def make_features(self) -> None:
+        """Bring the feature table up to date."""
+        if self._features is not None:
+            self.warnings += self._features.update(self._ledger, self._run)
+
+    def compact(self) -> None:
+        """Merge small parts."""
+        compact(self._home, self._ledger, self._engine, plans(self._home.settings), self._run)
 
     def has_news(self) -> bool:
         """Tell whether the run brought labelled rows that were not there before."""
@@ -102,9 +97,10 @@ class Steps:
     def _batches(self) -> list[Batch]:
         return self._ledger.batches(self._run)
 
-    def _parts(self, run: int | None = None) -> list[Path]:
-        parts = self._ledger.parts()
-        return [self._home.ingested / part.part for part in parts if run is None or part.run == run]
+    @cached_property
+    def _learned(self) -> Schema:
+        """The columns that models see."""
+        return widened(self._schema, self._home.settings) if self._features is not None else self._schema
 
     # -- test, then train --------------------------------------------------------------------------------------
 
@@ -116,10 +112,10 @@ class Steps:
         if self._ledger.model_of_run(self._run) is not None:
             return  # the champion may be what this very run has learned from these rows
         model = registry.load(self._home.models, champion.model)
-        new = self._engine.scan(self._parts(self._run))
+        new = self._dataset if self._features else self._engine.scan(paths(self._home, self._ledger, run=self._run))
         records = []
         for batch in self._batches:
-            rows = labelled_rows(self._schema, self._engine, new, where=f"_batch = {batch.batch}")
+            rows = labelled_rows(self._learned, self._engine, new, where=f"_batch = {batch.batch}")
             values = self._evaluated(rows, probabilities(model, rows), champion.model.threshold)
             records += bookkeeping.metric_records(
                 self._run, values, rows=len(rows), subject="champion", split="prequential",
@@ -131,8 +127,8 @@ class Steps:
         """Train a candidate and write its version; return why there is none, where there is none."""
         if self._ledger.model_of_run(self._run) is not None:
             return None
-        rows = labelled_rows(self._schema, self._engine, self._dataset, where=self._holdout.trainable)
-        schema = self._schema
+        rows = labelled_rows(self._learned, self._engine, self._dataset, where=self._holdout.trainable)
+        schema = self._learned
         candidate = train(rows, self._home.settings.training, numeric=schema.numeric, categorical=schema.categorical)
         if isinstance(candidate, Untrainable):
             self.warnings.append(candidate.reason)
@@ -177,17 +173,32 @@ class Steps:
 
     @cached_property
     def _dataset(self) -> str:
+        """What stands after FROM to read the customers' rows, with their features where there are sources."""
+        if self._features is not None:
+            return self._engine.scan([self._features.table])
         settings = self._home.settings
         key = settings.key if settings.on_conflict == "latest" else ()
-        return features.dataset(self._schema, self._engine, self._parts(), key=key)
+        return features.dataset(self._schema, self._engine, paths(self._home, self._ledger), key=key)
+
+    @cached_property
+    def _featured(self) -> Featured:
+        """How rows that are not in the data set get their features."""
+        return featured(self._home, self._ledger, self._engine, self._schema)
+
+    @cached_property
+    def _customers(self) -> str | None:
+        """The query of the customers as they are now."""
+        if self._features is not None and self._schema.id is not None:
+            return f"SELECT * FROM {self._dataset} AS f WHERE {CURRENT} ORDER BY {name(self._schema.id)}"
+        return features.current_customers(self._schema, self._dataset)
 
     @cached_property
     def _holdout(self) -> Holdout:
         tests, settings = self._tests(), self._home.settings
         if tests:
-            return from_test_folder(self._schema, self._engine, settings.csv, tests)
+            return from_test_folder(self._schema, self._local, settings.csv, tests, self._featured)
         return from_window(
-            self._schema, self._engine, self._dataset, self._ledger.batches(),
+            self._learned, self._engine, self._dataset, self._ledger.batches(),
             newest=settings.holdout_batches, enough=settings.gating.min_positives,
         )  # fmt: skip
 
@@ -207,10 +218,9 @@ class Steps:
     @cached_property
     def _top_share(self) -> float:
         """The share of the customers who can be called."""
-        customers = features.current_customers(self._schema, self._dataset)
-        if customers is None:
+        if self._customers is None:
             return 0.1
-        total = self._engine.rows(f"SELECT count(*) FROM ({customers}) AS c")[0][0]
+        total = self._engine.rows(f"SELECT count(*) FROM ({self._customers}) AS c")[0][0]
         return min(1.0, self._home.settings.call_capacity / total) if total else 1.0
 
     # -- decide and promote ------------------------------------------------------------------------------------
@@ -305,22 +315,23 @@ class Steps:
         own = [file for file in self._ledger.run_files(self._run) if file.file not in answered and file not in waiting]
         sources = [Source(file, located(self._home.source, file.path)) for file in (*waiting, *own)]
         classified = load.classify(
-            [each for each in sources if each.unchanged()], self._schema, self._home.settings.csv
+            [each for each in of_main(self._home.settings, sources) if each.unchanged()],
+            self._schema,
+            self._home.settings.csv,
         )
         return list(classified.requests)
 
     def _predict_customers(self, model: Any, champion: Model) -> None:
-        query = features.current_customers(self._schema, self._dataset)
-        if query is None or self._schema.id is None:
+        if self._customers is None or self._schema.id is None:
             return
-        found = predict.predict(model, self._schema, self._engine, query, keep=[self._schema.id],
+        found = predict.predict(model, self._learned, self._engine, self._customers, keep=[self._schema.id],
                                 version=champion.name, ranked=True)  # fmt: skip
         self._ledger.add(self._written(found, champion, f"run-{self._run:05d}"))
 
     def _predict_request(self, model: Any, champion: Model, request: load.Opened) -> None:
         number = request.source.file.file
         found, loaded = predict_file.predict_opened(
-            request, model, self._schema, self._home.settings.csv, self._engine, version=champion.name
+            request, model, self._schema, self._home.settings.csv, self._local, self._featured, version=champion.name
         )
         if not loaded.opened:
             self._ledger.add(*(bookkeeping.refusal_record(self._run, iso(utc_now()), each) for each in loaded.refused))

@@ -286,4 +286,21 @@ def m001_first_shape(db: Database) -> None:
         db.execute(statement)
 
 
-NAMES = frozenset({"m001_first_shape"})
+@ledger_migrations()
+def m002_sources(db: Database) -> None:
+    """Let the ledger hold several data sets, and parts that were merged into one."""
+    for statement in (
+        "ALTER TABLE schemas ADD COLUMN dataset TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE parts ADD COLUMN dataset TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE parts ADD COLUMN definition TEXT",
+        """CREATE TABLE part_replacements (
+            part TEXT PRIMARY KEY REFERENCES parts (part),
+            replaced_by TEXT NOT NULL REFERENCES parts (part),
+            run INTEGER NOT NULL REFERENCES runs,
+            at TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+    ):
+        db.execute(statement)
+
+
+NAMES = frozenset({"m001_first_shape", "m002_sources"})

@@ -37,6 +37,8 @@ _BREAKDOWNS = (
     " WHERE r.run = h.run AND e.state = 'retry'), '')"
 )
 
+_PARTS = "SELECT * FROM parts WHERE part NOT IN (SELECT part FROM part_replacements)"
+
 
 class Reader:
     """Questions to an open ledger. One instance per thread."""
@@ -171,18 +173,30 @@ class Reader:
 
     # -- the data set ------------------------------------------------------------------------------------------
 
-    def parts(self) -> list[Part]:
-        """Return the parts that make up the data set."""
-        return [Part(**row) for row in self.rows("SELECT * FROM parts ORDER BY run, part")]
+    def parts(self, dataset: str = "", *, definition: str | None = None) -> list[Part]:
+        """Return the parts that make up a data set; of partial aggregates only those of one definition."""
+        found = self.rows(f"{_PARTS} AND dataset = ? AND definition IS ? ORDER BY run, part", dataset, definition)
+        return [Part(**row) for row in found]
+
+    def row_parts(self) -> list[Part]:
+        """Return the parts of all data sets that hold rows, not what was computed from them."""
+        return [Part(**row) for row in self.rows(f"{_PARTS} AND definition IS NULL ORDER BY dataset, run, part")]
+
+    def replaced_parts(self, before_run: int) -> list[str]:
+        """Return parts that were merged into larger ones by runs before this one."""
+        found = self.rows("SELECT part FROM part_replacements WHERE run < ? ORDER BY part", before_run)
+        return [row["part"] for row in found]
 
     def batches(self, run: int | None = None) -> list[Batch]:
         """Return batches in their order, of one run or of all."""
         where, values = ("WHERE run = ?", (run,)) if run is not None else ("", ())
         return [Batch(**row) for row in self.rows(f"SELECT * FROM batches {where} ORDER BY batch", *values)]
 
-    def schema(self) -> tuple[int, str] | None:
-        """Return the newest key version and the schema's canonical text."""
-        row = self._one("SELECT key_version, canonical FROM schemas ORDER BY key_version DESC LIMIT 1")
+    def schema(self, dataset: str = "") -> tuple[int, str] | None:
+        """Return the newest key version of a data set and its schema's canonical text."""
+        row = self._one(
+            "SELECT key_version, canonical FROM schemas WHERE dataset = ? ORDER BY key_version DESC LIMIT 1", dataset
+        )
         return None if row is None else (row["key_version"], row["canonical"])
 
     def next_batch(self) -> int:

@@ -27,6 +27,7 @@ from churnwatch.pipeline.records import (
     Metric,
     Model,
     Part,
+    PartReplacement,
     Prediction,
     Profile,
     Quarantine,
@@ -47,6 +48,7 @@ _TABLES: dict[type, str] = {
     Metric: "metrics",
     Model: "models",
     Part: "parts",
+    PartReplacement: "part_replacements",
     Prediction: "predictions",
     Profile: "profiles",
     Quarantine: "quarantines",
@@ -220,9 +222,9 @@ class Ledger(Reader):
 
     # -- schema, releases, pins, packages ----------------------------------------------------------------------
 
-    def add_schema(self, canonical: str, *, at: str) -> int:
-        """Record a schema and return its key version."""
-        return self._insert("schemas", {"canonical": canonical, "at": at})
+    def add_schema(self, canonical: str, *, at: str, dataset: str = "") -> int:
+        """Record a data set's schema and return its key version."""
+        return self._insert("schemas", {"canonical": canonical, "at": at, "dataset": dataset})
 
     def add_intent(
         self, version: int, *, at: str, run: int | None, kind: str, actor: str, why: str | None = None

@@ -30,8 +30,8 @@ class FakeWatcher:
 
     made: list[FakeWatcher]
 
-    def __init__(self, folder: Path, hint: Callable[[str | None], None]) -> None:
-        self.folder, self.hint = folder, hint
+    def __init__(self, folder: Path, hint: Callable[[str | None], None], *, deep: bool = False) -> None:
+        self.folder, self.hint, self.deep = folder, hint, deep
         self.listening = False
         self.renewals = 0
         self.made.append(self)

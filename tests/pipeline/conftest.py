@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from spark_server import SparkServer
 
 from churnwatch.pipeline import settings
 from churnwatch.pipeline.engine import DuckDB, duckdb_engine
@@ -99,3 +101,16 @@ def make_home(tmp_path: Path) -> Callable[..., Home]:
 def telco(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     """Return four months of made-up customers, 240 rows each."""
     return tuple(write(tmp_path_factory.mktemp("telco"), Like.TELCO, months=4, rows=240, seed=3))
+
+
+@pytest.fixture(scope="session")
+def spark_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkServer]:
+    """Return a running server; its tests are skipped, with a word, where there is no Spark."""
+    environment = os.environ.get("CHURNWATCH_SPARK")
+    if not environment:
+        missing = "CHURNWATCH_SPARK names no environment with Spark; .ci/spark makes one"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    server = SparkServer(Path(environment), tmp_path_factory.mktemp("spark"))
+    server.start()
+    yield server
+    server.stop()

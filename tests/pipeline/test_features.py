@@ -107,6 +107,12 @@ def test_with_a_key_only_its_newest_row_counts(engine: DuckDB, schema: Schema, p
     assert rows == [("a", 8.0), ("b", 9.0), ("c", 3.0), (None, 4.0)]
 
 
+def test_a_customer_of_several_keys_is_one_customer(engine: DuckDB, schema: Schema, parts: list[Path]) -> None:
+    query = current_customers(schema, dataset(schema, engine, parts, key=["id", "day"]))
+    assert query is not None
+    assert engine.rows(f"SELECT id, n FROM ({query}) AS c ORDER BY id") == [("b", 9.0), ("c", 3.0)]
+
+
 def test_columns_that_tell_no_rows_apart_are_not_usable() -> None:
     frame = pd.DataFrame({
         "flat": [1.0, 1.0], "empty": [np.nan, np.nan], "gap": [1.0, np.nan], "two": [1.0, 2.0],

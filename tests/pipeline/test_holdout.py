@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from churnwatch.pipeline import load
-from churnwatch.pipeline.engine import DuckDB
+from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.errors import DataError
-from churnwatch.pipeline.features import dataset
-from churnwatch.pipeline.holdout import from_test_folder, from_window, window_start
+from churnwatch.pipeline.features import Featured, dataset
+from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window, window_start
 from churnwatch.pipeline.ingest import ingest, write_part
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import Batch
@@ -81,7 +81,7 @@ def test_the_test_folder_judges_and_its_rows_are_not_trained_on(
 ) -> None:
     [(known,)] = engine.rows(f"SELECT id FROM {source} WHERE NOT _holdout AND n = 3 ORDER BY id LIMIT 1")
     test = make_source(f"left,n,id\nyes,3,{known}\nno,4,nobody\n,5,unknown\n", "test.csv")
-    found = from_test_folder(make_schema(id="id"), engine, Csv(), [test])
+    found = _tested(make_schema(id="id"), engine, test)
     assert list(found.rows.y) == [1, 0]
     assert list(found.rows.X["n"]) == [3.0, 4.0]
     assert found.origin == "test folder, 1 file(s)"
@@ -108,12 +108,16 @@ def test_a_test_file_that_cannot_judge_is_an_error(
     problem: str,
 ) -> None:
     with pytest.raises(DataError, match=problem):
-        from_test_folder(make_schema(id="id"), engine, Csv(), [make_source(content)])
+        _tested(make_schema(id="id"), engine, make_source(content))
 
 
 def test_rows_of_the_test_folder_that_break_a_check_are_told(
     engine: DuckDB, source: str, make_schema: Callable[..., Schema], make_source: Callable[..., Source]
 ) -> None:
-    found = from_test_folder(make_schema(id="id"), engine, Csv(), [make_source("left,n,id\nyes,x,a\nno,4,b\n")])
+    found = _tested(make_schema(id="id"), engine, make_source("left,n,id\nyes,x,a\nno,4,b\n"))
     assert len(found.rows) == 1
     assert found.warning == "1 row(s) of the test folder broke a check and do not judge"
+
+
+def _tested(schema: Schema, engine: Engine, test: Source) -> Holdout:
+    return from_test_folder(schema, engine, Csv(), [test], Featured(schema, engine))

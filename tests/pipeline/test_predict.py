@@ -15,7 +15,7 @@ from churnwatch.pipeline import files
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.errors import DataError
-from churnwatch.pipeline.features import Rows
+from churnwatch.pipeline.features import Featured, Rows
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.predict import Predicted, predict, write
 from churnwatch.pipeline.predict_file import open_file, predict_opened
@@ -151,7 +151,9 @@ def test_a_file_is_predicted_in_its_order_and_broken_rows_are_told(
     engine: DuckDB, schema: Schema, model: Any, make_source: Callable[..., Source]
 ) -> None:
     source = make_source("t,id,n\nx,a,1\ny,b,broken\nnever seen,c,\n")
-    found, loaded = predict_opened(open_file(source.path, schema, Csv()), model, schema, Csv(), engine, version="v1")
+    found, loaded = predict_opened(
+        open_file(source.path, schema, Csv()), model, schema, Csv(), engine, Featured(schema, engine), version="v1"
+    )
     assert found.table.column_names == ["id", "n", "t", "probability", "decision", "model"]
     assert found.table["id"].to_pylist() == ["a", "c"]
     assert [(each.check_name, each.rows, each.first_line) for each in loaded.quarantines] == [("type", 1, 3)]
@@ -163,7 +165,7 @@ def test_a_file_with_the_target_is_predicted_without_it(
     source = make_source("id,n,t,left\na,1,x,no\n")
     opened = open_file(source.path, schema, Csv())
     assert opened.findings == ("column `left` left out: it is what is predicted",)
-    found, _ = predict_opened(opened, model, schema, Csv(), engine, version="v1")
+    found, _ = predict_opened(opened, model, schema, Csv(), engine, Featured(schema, engine), version="v1")
     assert "left" not in found.table.column_names
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
-from churnwatch.pipeline import files, promotion, registry, run, scan, steps, train
+from churnwatch.pipeline import datasets, files, promotion, registry, run, scan, steps, train
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.run import Outcome
@@ -540,7 +540,7 @@ def test_a_run_that_broke_down_is_taken_up_and_ends_as_the_uninterrupted_one(
 
 CRASHES = [
     (registry, "write_version"), (registry, "write_ingested"), (files, "point"),
-    (steps.registry, "switch"), (steps.ingest, "write_part"),
+    (steps.registry, "switch"), (datasets.ingest, "write_part"),
     (steps.predict, "write"), (Ledger, "add_intent"), (Ledger, "add_release"),
 ]  # fmt: skip
 

@@ -1,0 +1,72 @@
+"""Many small parts → few large ones, so that the number of files grows with the logarithm of the history.
+
+Parts of about the same size are merged once there are eight of them, so every row is written again once for every
+eightfold of the history. The merged parts stay on disk until the next run: a command may be reading them.
+Source: O'Neil et al., The log-structured merge-tree, Acta Informatica 33 (1996).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from churnwatch.pipeline import bookkeeping, feature_store, ingest
+from churnwatch.pipeline.aggregates import Plan
+from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.datasets import MAIN
+from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import Part, PartReplacement
+from churnwatch.pipeline.settings import Home
+
+FANOUT = 8
+
+
+def compact(home: Home, ledger: Ledger, engine: Engine, plans: Sequence[Plan], run: int) -> int:
+    """Merge parts where there are enough of a size, and remove those that former runs merged; return how many went."""
+    for part in ledger.replaced_parts(run):
+        (home.ingested / part).unlink(missing_ok=True)
+    merging = _Merging(home, ledger, engine, run)
+    merged = 0
+    for dataset in (MAIN, *(plan.source for plan in plans)):
+        merged += merging.merge(dataset, None, "part", lambda scanned: f"SELECT * FROM {scanned} AS p")
+    for plan in plans:
+        for kind in feature_store.kinds(plan):
+            query = _merging_query(plan, kind)
+            merged += merging.merge(f"{plan.source}/{kind}", plan.definition, f"{kind}-{run:05d}-merged", query)
+    return merged
+
+
+def _merging_query(plan: Plan, kind: str) -> Callable[[str], str]:
+    return lambda scanned: feature_store.merged(plan, kind, scanned)
+
+
+class _Merging:
+    """Merges parts of one home, in one run."""
+
+    def __init__(self, home: Home, ledger: Ledger, engine: Engine, run: int) -> None:
+        self._home, self._ledger, self._engine, self._run = home, ledger, engine, run
+
+    def merge(self, dataset: str, definition: str | None, stem: str, query: Callable[[str], str]) -> int:
+        """Merge parts of one data set; return how many were."""
+        parts = of_a_size(self._ledger.parts(dataset, definition=definition))
+        if not parts:
+            return 0
+        home, at = self._home, iso(utc_now())
+        folder = home.ingested / dataset.partition("/")[0]
+        scanned = self._engine.scan([home.ingested / part.part for part in parts])
+        written = ingest.write_query(self._engine, query(scanned), folder, stem)
+        # Its run is that of the newest part in it: rows of later runs are those that no partial aggregate has yet.
+        newest = max(part.run for part in parts)
+        record = bookkeeping.part_record(newest, at, written, home.ingested, dataset, definition)
+        self._ledger.add(record, *(PartReplacement(part.part, record.part, self._run, at) for part in parts))
+        return len(parts)
+
+
+def of_a_size(parts: Sequence[Part]) -> list[Part]:
+    """Return the smallest parts of about one size, in the order they have, if there are enough to merge."""
+    tiers: dict[int, list[Part]] = defaultdict(list)
+    for part in parts:
+        tiers[int(math.log(max(part.rows, 1), FANOUT))].append(part)
+    return next((tiers[tier] for tier in sorted(tiers) if len(tiers[tier]) >= FANOUT), [])

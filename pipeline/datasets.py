@@ -1,0 +1,114 @@
+"""The run's files → the data sets that they belong to: the customers' rows, and the sources beside them.
+
+A declared glob decides first which data set a file belongs to; what matches none belongs to the customers' rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from churnwatch.pipeline import bookkeeping, ingest, load, profile
+from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.load import Classified, Refused, Source
+from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.settings import Home, Settings
+
+MAIN = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: the customers' rows (`MAIN`), or the source of this name."""
+
+    name: str
+    schema: Schema
+
+    @property
+    def is_main(self) -> bool:
+        """Whether its rows are learned from as they are."""
+        return self.name == MAIN
+
+    def folder(self, home: Home) -> Path:
+        """Return where its parts lie."""
+        return home.ingested / self.name if self.name else home.ingested
+
+
+def role(settings: Settings, path: str) -> str:
+    """Return the name of the source that a file belongs to, `MAIN` if to none."""
+    found = (name for name, source in settings.sources.items() if fnmatchcase(path, source.files))
+    return next(found, MAIN)
+
+
+def of_main(settings: Settings, sources: Iterable[Source]) -> list[Source]:
+    """Return the files of the customers' rows."""
+    return [source for source in sources if role(settings, source.file.path) == MAIN]
+
+
+def paths(
+    home: Home, ledger: Reader, dataset: str = MAIN, *, definition: str | None = None, run: int | None = None
+) -> list[Path]:
+    """Return where the parts of a data set lie, all or those of one run."""
+    parts = ledger.parts(dataset, definition=definition)
+    return [home.ingested / part.part for part in parts if run is None or part.run == run]
+
+
+class Intake:
+    """Takes a run's files into their data sets. Everything becomes known to the ledger in one transaction."""
+
+    def __init__(self, home: Home, ledger: Ledger, local: Engine, engine: Engine, run: int, at: str) -> None:
+        self._home, self._ledger, self._run, self._at = home, ledger, run, at
+        self._local, self._engine = local, engine
+        self._records: list[Any] = []
+        self.warnings: list[str] = []
+
+    def take(self, datasets: Sequence[Dataset], sources: Sequence[Source], *, promise_holdout: bool) -> None:
+        """Put the new rows of all files into the data sets, one part each."""
+        there = [source for source in sources if source.unchanged()]
+        settings = self._home.settings
+        for dataset in datasets:
+            mine = [source for source in there if role(settings, source.file.path) == dataset.name]
+            if mine or dataset.is_main:
+                self._into(dataset, mine, promise_holdout=promise_holdout and dataset.is_main)
+        self._ledger.add(*self._records)
+
+    def _into(self, dataset: Dataset, sources: Sequence[Source], *, promise_holdout: bool) -> None:
+        home, settings = self._home, self._home.settings
+        found = self._without_labels(load.classify(sources, dataset.schema, settings.csv))
+        loaded = load.load(found.labelled, dataset.schema, settings.csv, self._local)
+        accounts = ingest.ingest(
+            loaded,
+            dataset.schema,
+            self._engine,
+            local=self._local,
+            history=paths(home, self._ledger, dataset.name),
+            next_batch=self._ledger.next_batch() if dataset.is_main else None,
+            dedup=settings.dedup == "on",
+            promise_holdout=promise_holdout,
+        )
+        part = ingest.write_part(self._engine, dataset.folder(home))
+        stem = f"run-{self._run:05d}-{dataset.name}" if dataset.name else f"run-{self._run:05d}"
+        ingest.write_quarantine(self._local, home.ingested / ingest.QUARANTINE / f"{stem}.parquet")
+        profiles = profile.profile(dataset.schema, self._engine) if part else ()
+        self.warnings += bookkeeping.file_warnings(accounts, named=dataset.schema.id is not None)
+        for account in accounts:
+            self._records += bookkeeping.file_records(self._run, self._at, account, with_batch=dataset.is_main)
+        for refused in (*found.refused, *loaded.refused):
+            self._records.append(bookkeeping.refusal_record(self._run, self._at, refused))
+        self._records += [bookkeeping.quarantine_record(self._run, each) for each in loaded.quarantines]
+        self._records += [bookkeeping.profile_record(self._run, each, dataset.name) for each in profiles]
+        if part:
+            self._records.append(bookkeeping.part_record(self._run, self._at, part, home.ingested, dataset.name))
+
+    def _without_labels(self, found: Classified) -> Classified:
+        """Refuse files that should hold outcomes and have none, instead of taking them for requests to score."""
+        labels = self._home.settings.labels
+        wrong = [each for each in found.requests if labels and fnmatchcase(each.source.file.path, labels)]
+        reason = f"line 1: `labels` says that it holds outcomes, but it has no column `{self._home.settings.target}`"
+        refused = (*found.refused, *(Refused(each.source, reason) for each in wrong))
+        return Classified(found.labelled, tuple(each for each in found.requests if each not in wrong), refused)

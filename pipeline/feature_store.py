@@ -1,0 +1,230 @@
+"""Sources' rows → partial aggregates, one set per run → the feature table, one row per customer and snapshot.
+
+    pairs of customer and snapshot  ×  rows before the snapshot  →  partial aggregates  →  merged  →  features
+
+What was computed for a pair stays true, whatever comes later, but for rows that happened before its snapshot: so new
+rows are joined with the pairs known so far, and new pairs with all rows. Both are appended, and merged when read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from churnwatch.pipeline.aggregates import ID, SNAPSHOT, Plan
+from churnwatch.pipeline.engine import Engine, name
+from churnwatch.pipeline.settings import ColumnType
+
+CURRENT = "_cw_current"  # tells the rows of customers as they are now from those of the past
+
+
+@dataclass(frozen=True)
+class SourceData:
+    """A source's plan with the parts of its rows, and of what is kept of them by kind (see `KINDS`)."""
+
+    plan: Plan
+    rows: tuple[Path, ...]
+    kept: Mapping[str, tuple[Path, ...]]
+
+
+def kinds(plan: Plan) -> tuple[str, ...]:
+    """Return which kinds of partial aggregates a source needs; none without a time: there the newest row counts."""
+    if plan.time is None:
+        return ()
+    wanted = {"sums": True, "last": bool(plan.last_columns), "distinct": bool(plan.distinct_columns)}
+    return tuple(kind for kind, needed in wanted.items() if needed)
+
+
+# -- partial aggregates ------------------------------------------------------------------------------------------
+
+
+def partials(data: SourceData, engine: Engine, *, pairs: str, new_rows: Sequence[Path]) -> dict[str, str]:
+    """Return by kind the query of what a run adds to a source's partial aggregates.
+
+    Args:
+        data: the source, without what this run adds.
+        engine: where the parts are; tables `known` and `new` are made in it.
+        pairs: the query of all pairs that are wanted, columns `_cw_id`, `_cw_snapshot`.
+        new_rows: parts with rows that are in no partial aggregate yet.
+    """
+    plan = data.plan
+    known = data.kept.get("sums", ())
+    pair = f"{ID}, {SNAPSHOT}"
+    if known:
+        engine.table("known", f"SELECT DISTINCT {pair} FROM {engine.scan(known)} AS k")
+        engine.table("new", f"SELECT w.{ID}, w.{SNAPSHOT} FROM ({pairs}) w ANTI JOIN known k"
+                            f" ON w.{ID} = k.{ID} AND w.{SNAPSHOT} = k.{SNAPSHOT}")  # fmt: skip
+    else:
+        engine.table("new", pairs)
+    made: dict[str, list[str]] = {kind: [] for kind in kinds(plan)}
+    if known and new_rows:
+        rows = _rows(plan, engine, new_rows)
+        first = f"(SELECT min(r._cw_t) FROM ({rows}) r)"
+        later = f"(SELECT {pair} FROM known WHERE {SNAPSHOT} > {first})"
+        for kind, queries in made.items():
+            queries.append(_PARTIAL[kind](plan, later, rows, "JOIN"))
+    if engine.rows("SELECT count(*) FROM new")[0][0]:
+        rows = _rows(plan, engine, data.rows)
+        for kind, queries in made.items():
+            queries.append(_PARTIAL[kind](plan, "new", rows, "LEFT JOIN"))
+    return {kind: " UNION ALL ".join(queries) for kind, queries in made.items() if queries}
+
+
+def _rows(plan: Plan, engine: Engine, parts: Sequence[Path]) -> str:
+    """Return the query of a source's rows with its computed columns, and the time as `_cw_t`."""
+    wanted = [plan.key, *(column for column in plan.columns if column != plan.key)]
+    columns = ", ".join(name(column) for column in wanted)
+    if not parts:
+        return f"SELECT {_nothing(plan)} WHERE 1 = 0"
+    computed = "".join(f", CAST(({sql}) AS DOUBLE) AS {name(column)}" for column, sql in plan.computed.items())
+    time = f", {name(plan.time)} AS _cw_t" if plan.time else ""
+    return f"SELECT {columns}, _batch, _line{time}{computed} FROM {engine.scan(parts)} AS s"
+
+
+def _nothing(plan: Plan) -> str:
+    kinds_of = {column: _SQL_TYPES[kind.type] for column, kind in plan.columns.items()}
+    kinds_of |= dict.fromkeys(plan.computed, "DOUBLE") | {"_batch": "BIGINT", "_line": "BIGINT"}
+    if plan.time:
+        kinds_of["_cw_t"] = "TIMESTAMP"
+    return ", ".join(f"CAST(NULL AS {kind}) AS {name(column)}" for column, kind in kinds_of.items())
+
+
+_SQL_TYPES = {
+    ColumnType.TEXT: "STRING",  # a name that both engines know
+    ColumnType.INTEGER: "BIGINT",
+    ColumnType.NUMBER: "DOUBLE",
+    ColumnType.DATE: "TIMESTAMP",
+}
+
+
+def _joined(plan: Plan, pairs: str, rows: str, join: str) -> str:
+    return f"FROM {pairs} p {join} ({rows}) r ON r.{name(plan.key)} = p.{ID} AND r._cw_t < p.{SNAPSHOT}"
+
+
+def _partial_sums(plan: Plan, pairs: str, rows: str, join: str) -> str:
+    made = ", ".join(f"{kept.partial} AS {name(kept.name)}" for kept in plan.kept)
+    return f"SELECT p.{ID}, p.{SNAPSHOT}, {made} {_joined(plan, pairs, rows, join)} GROUP BY p.{ID}, p.{SNAPSHOT}"
+
+
+def _partial_last(plan: Plan, pairs: str, rows: str, _join: str) -> str:
+    columns = ", ".join(f"r.{name(column)}" for column in plan.last_columns)
+    query = f"SELECT p.{ID}, p.{SNAPSHOT}, r._cw_t, r._batch, r._line, {columns} {_joined(plan, pairs, rows, 'JOIN')}"
+    return _newest(query, plan)
+
+
+def _newest(query: str, plan: Plan) -> str:
+    """Return the query of each pair's last row: the newest, of equal times the one that came in last."""
+    columns = ", ".join(["_cw_t", "_batch", "_line", *(name(column) for column in plan.last_columns)])
+    return (
+        f"SELECT {ID}, {SNAPSHOT}, {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {ID}, {SNAPSHOT}"
+        f" ORDER BY _cw_t DESC, _batch DESC, _line DESC) AS _nth FROM ({query}) q) n WHERE _nth = 1"
+    )
+
+
+def _partial_distinct(plan: Plan, pairs: str, rows: str, _join: str) -> str:
+    queries = []
+    for column in plan.distinct_columns:
+        value = f"r.{name(column)}"
+        text = f"CAST(CAST({value} AS DATE) AS STRING)" if _is_date(plan, column) else f"CAST({value} AS STRING)"
+        number = list(plan.columns).index(column)
+        queries.append(
+            f"SELECT p.{ID}, p.{SNAPSHOT}, {number} AS _column, {text} AS _value, max(r._cw_t) AS _cw_t"
+            f" {_joined(plan, pairs, rows, 'JOIN')} WHERE {value} IS NOT NULL GROUP BY p.{ID}, p.{SNAPSHOT}, {text}"
+        )
+    return " UNION ALL ".join(queries)
+
+
+def _is_date(plan: Plan, column: str) -> bool:
+    return plan.type_of(column) is ColumnType.DATE
+
+
+_PARTIAL = {"sums": _partial_sums, "last": _partial_last, "distinct": _partial_distinct}
+
+
+# -- merged ------------------------------------------------------------------------------------------------------
+
+
+def merged(plan: Plan, kind: str, scanned: str) -> str:
+    """Return the query that merges partial aggregates of one kind: what it returns is of their own shape."""
+    if kind == "sums":
+        made = ", ".join(f"{_merge(kept.merge, kept.name)} AS {name(kept.name)}" for kept in plan.kept)
+        return f"SELECT {ID}, {SNAPSHOT}, {made} FROM {scanned} k GROUP BY {ID}, {SNAPSHOT}"
+    if kind == "last":
+        return _newest(f"SELECT * FROM {scanned} k", plan)
+    return (
+        f"SELECT {ID}, {SNAPSHOT}, _column, _value, max(_cw_t) AS _cw_t FROM {scanned} k"
+        f" GROUP BY {ID}, {SNAPSHOT}, _column, _value"
+    )
+
+
+def _merge(how: str, column: str) -> str:
+    if how == "sum" and (column == "n" or column.startswith(("n_", "e_"))):
+        return f"CAST(sum({name(column)}) AS BIGINT)"  # a sum of counts is 128 bits wide, which Parquet has not
+    return f"{how}({name(column)})"
+
+
+def _counts(plan: Plan, scanned: str) -> str:
+    """Return the query of distinct values by pair, one column per feature."""
+    counted = []
+    for feature in plan.features:
+        if feature.function == "distinct":
+            number = list(plan.columns).index(feature.column)
+            days = "" if feature.window in (None, "all") else str(feature.window).removesuffix("d")
+            within = f" AND _cw_t >= {SNAPSHOT} - INTERVAL '{days}' DAY" if days else ""
+            counted.append(
+                f"CAST(count(*) FILTER (WHERE _column = {number}{within}) AS DOUBLE) AS {name(feature.name)}"
+            )
+    values = merged(plan, "distinct", scanned)
+    return f"SELECT {ID}, {SNAPSHOT}, {', '.join(counted)} FROM ({values}) v GROUP BY {ID}, {SNAPSHOT}"
+
+
+# -- the feature table -------------------------------------------------------------------------------------------
+
+
+def with_features(
+    base: str,
+    sources: Sequence[SourceData],
+    engine: Engine,
+    *,
+    expressions: Mapping[str, str],
+    kept: Mapping[tuple[str, str], str] | None = None,
+) -> str:
+    """Return the query that gives each row of `base` its features.
+
+    Args:
+        base: a query with columns `_cw_id` and `_cw_snapshot` beside others, which are kept.
+        sources: the sources.
+        engine: where the parts are.
+        expressions: further features by name, as SQL over the others.
+        kept: by source and kind, what stands after FROM in place of the parts: partial aggregates of `base` alone.
+    """
+    columns, joins = [], []
+    for number, data in enumerate(sources):
+        plan = data.plan
+        m, d, last = f"m{number}", f"d{number}", f"l{number}"
+        given = {kind: (kept or {}).get((plan.source, kind)) or engine.scan(data.kept[kind]) for kind in kinds(plan)}
+        if plan.time is None:
+            joins.append(f"LEFT JOIN ({_newest_rows(data, engine)}) {last} ON {last}.{ID} = b.{ID}")
+        for kind, alias in (("sums", m), ("last", last), ("distinct", d)):
+            if kind in given:
+                query = _counts(plan, given[kind]) if kind == "distinct" else merged(plan, kind, given[kind])
+                joins.append(f"LEFT JOIN ({query}) {alias} ON {alias}.{ID} = b.{ID}"
+                             f" AND {alias}.{SNAPSHOT} = b.{SNAPSHOT}")  # fmt: skip
+        columns += [f"{plan.final(feature, number)} AS {name(feature.name)}" for feature in plan.features]
+    query = f"SELECT b.*, {', '.join(columns)} FROM ({base}) b {' '.join(joins)}"
+    if not expressions:
+        return query
+    further = ", ".join(f"CAST(({sql}) AS DOUBLE) AS {name(column)}" for column, sql in expressions.items())
+    return f"SELECT f.*, {further} FROM ({query}) f"
+
+
+def _newest_rows(data: SourceData, engine: Engine) -> str:
+    """Return the query of each customer's newest row of a source without a time."""
+    plan = data.plan
+    columns = ", ".join(name(column) for column in plan.last_columns)
+    return (
+        f"SELECT {name(plan.key)} AS {ID}, {columns} FROM (SELECT *, row_number() OVER"
+        f" (PARTITION BY {name(plan.key)} ORDER BY _batch DESC, _line DESC) AS _nth"
+        f" FROM ({_rows(plan, engine, data.rows)}) r) n WHERE _nth = 1"
+    )
