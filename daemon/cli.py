@@ -147,6 +147,21 @@ def _show_step(step: str) -> None:
     click.echo(f"  {step} …", err=True)
 
 
+@cli.command(example="churnwatch pull payments")
+@click.argument("source", nargs=-1)
+@click.pass_obj
+def pull(home: Path, source: tuple[str, ...]) -> int:
+    """Bring what is new into the source folder, from databases and remote folders; by default of all sources."""
+    from churnwatch.pipeline import settings
+    from churnwatch.pipeline.pull import pull as bring
+
+    worst = 0
+    for result in bring(settings.load(home), source):
+        click.echo(result.line if result.ok else f"churnwatch: {result.line}", err=not result.ok)
+        worst = worst if result.ok else EXPECTED
+    return worst
+
+
 @cli.command(example="churnwatch status --json")
 @click.option("--json", "json_", is_flag=True, help="One JSON object.")
 @click.option("--follow", is_flag=True, help="Say it again whenever something changes, until interrupted.")

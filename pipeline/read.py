@@ -81,7 +81,8 @@ def _binary(path: Path) -> BinaryIO:
     return io.BufferedReader(pa.input_stream(str(path), compression=packed))
 
 
-def _text(path: Path, encoding: str) -> io.TextIOWrapper:
+def text_of(path: Path, encoding: str) -> io.TextIOWrapper:
+    """Open a file's text as it was before it was packed, its line ends as they stand."""
     return io.TextIOWrapper(_binary(path), encoding=encoding, newline="")
 
 
@@ -103,7 +104,7 @@ def open_csv(path: Path, *, delimiter: str | None = None, expected: Sequence[str
         return _open_parquet(path)
     try:
         encoding, findings = _encoding(path)
-        with _text(path, encoding) as file:
+        with text_of(path, encoding) as file:
             first = file.readline(_MAX_CELL * 16)
         return _header(path, first, encoding, delimiter, expected, findings)
     except UnicodeDecodeError as error:
@@ -175,7 +176,7 @@ def _split(first: str, path: Path, encoding: str, delimiter: str) -> tuple[str, 
     if '"' not in first:
         return tuple(cell.strip() for cell in first.rstrip("\r\n").split(delimiter))
     try:
-        with _text(path, encoding) as file:
+        with text_of(path, encoding) as file:
             return tuple(cell.strip() for cell in next(csv.reader(file, delimiter=delimiter, strict=True)))
     except csv.Error:
         return None
@@ -303,7 +304,7 @@ def _records(opening: Opening) -> Iterator[tuple[int, list[str] | BadRow]]:
     """Yield each record with the line it starts on; blank lines are no records."""
     width = len(opening.header)
     csv.field_size_limit(_MAX_CELL)
-    with _text(opening.path, opening.encoding) as file:
+    with text_of(opening.path, opening.encoding) as file:
         reader = csv.reader(file, delimiter=opening.delimiter, strict=True)
         next(reader)
         while True:

@@ -34,6 +34,15 @@ Name = Annotated[str, Meta(min_length=1)]
 Days = Annotated[str, Meta(pattern="^[0-9]{1,4}d$")]
 Window = Annotated[str, Meta(pattern="^([1-9][0-9]{0,3}d|all)$")]
 
+# Addresses of databases. A password with one of /@?# in it, which would end up in another part, fits none of them.
+ADDRESS_ELSEWHERE = re.compile(r"(env|credential):([A-Za-z0-9_.-]*[A-Za-z0-9_-])")
+SQLITE = re.compile(r"sqlite://(/.+)")
+_HOST = r"(?:[^/@:?#\[\]]*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
+POSTGRESQL = re.compile(
+    r"postgresql://(?:[^/@:?#]*(?::(?P<password>[^/@?#]*))?@)?"
+    rf"(?P<place>{_HOST}(?:/[^/@?#]*)?)(?:\?(?P<options>[^@#]*))?"
+)
+
 
 class ColumnType(StrEnum):
     """How the text of a cell is understood."""
@@ -75,6 +84,15 @@ class Csv(_Checked, frozen=True):
     missing: tuple[str, ...] = ()  # texts that mean "no value", besides an empty or blank cell
 
 
+class Pull(_Checked, frozen=True):
+    """Where the rows of a source are fetched from, when they do not come as files by themselves."""
+
+    database: Name | None = None  # an address, or env:NAME or credential:NAME, where the address stands
+    table: Name | None = None
+    cursor: Name | None = None  # a column that grows; without it the whole table is pulled each time
+    url: Name | None = None  # a glob of objects, as fsspec has it
+
+
 class SourceTable(_Checked, frozen=True):
     """A table beside the customers' rows: what is known of them from elsewhere, joined by a key."""
 
@@ -85,6 +103,7 @@ class SourceTable(_Checked, frozen=True):
     computed: dict[str, Name] = {}  # further columns of numbers, as SQL over the row's own
     features: dict[str, tuple[Name, ...]] = {}  # column, or * for the row itself -> aggregates
     windows: tuple[Window, ...] = ("30d", "all")
+    pull: Pull | None = None  # how `churnwatch pull` fetches what is new
 
     @property
     def declared(self) -> dict[str, Column]:
@@ -374,6 +393,12 @@ def _check_sources(settings: Settings) -> None:
         _day(settings.snapshot)
     for name, source in settings.sources.items():
         _check_source(name, source)
+        if source.pull is not None:
+            _check_pull(f"at `$.sources.{name}", source, source.pull)
+            if source.pull.database is not None and settings.dedup == "off":
+                raise msgspec.ValidationError(
+                    f"a table is pulled with rows that came before; that needs `dedup: on` - at `$.sources.{name}.pull`"
+                )
 
 
 def _check_source(name: str, source: SourceTable) -> None:
@@ -392,6 +417,63 @@ def _check_source(name: str, source: SourceTable) -> None:
     twice = sorted(set(source.computed) & set(source.columns))
     if twice:
         raise msgspec.ValidationError(f"`{twice[0]}` is one of its `columns` already - {where}.computed`")
+
+
+def _check_pull(where: str, source: SourceTable, pull: Pull) -> None:
+    """Refuse what can be pulled from nowhere; no message has an address in it, since a password may be there."""
+    if (pull.database is None) == (pull.url is None) or (pull.database is None) != (pull.table is None):
+        raise msgspec.ValidationError(f"either `database` and `table`, or `url` - {where}.pull`")
+    if pull.url is not None:
+        _check_url(where, pull, pull.url)
+        return
+    if ADDRESS_ELSEWHERE.fullmatch(pull.database or "") is None:
+        _check_address(where, pull.database or "")
+    if not all((pull.table or "").split(".")):
+        raise msgspec.ValidationError(f"a table, or one of a schema: `schema.table` - {where}.pull.table`")
+    if not re.fullmatch(r"([^*?\[\]/]+/)?[^*?\[\]/]*\*[^*?\[\]/]*\.parquet", source.files):
+        raise msgspec.ValidationError(
+            f"a table is pulled into files such as `payments-*.parquet`: one `*`, and .parquet - {where}.files`"
+        )
+    if pull.cursor is not None:
+        _check_cursor(where, source, pull.cursor)
+
+
+def _check_url(where: str, pull: Pull, url: str) -> None:
+    if pull.cursor is not None:
+        raise msgspec.ValidationError(f"goes with a `table` only - {where}.pull.cursor`")
+    if not re.match(r"[a-z][a-z0-9+.:-]*://.", url):
+        raise msgspec.ValidationError(f"an address such as `s3://bucket/logs/*.csv.gz` - {where}.pull.url`")
+    if re.search(r"://[^/]*:[^/]*@", url):
+        raise msgspec.ValidationError(
+            f"a password must not stand here; put it into fsspec's own configuration - {where}.pull.url`"
+        )
+
+
+def _check_address(where: str, address: str) -> None:
+    if SQLITE.fullmatch(address):
+        return
+    found = POSTGRESQL.fullmatch(address)
+    if found is None:
+        raise msgspec.ValidationError(
+            "`sqlite:///path`, `postgresql://user@host/database`, or `env:NAME` or `credential:NAME`, where such an"
+            f" address stands - {where}.pull.database`"
+        )
+    if found["password"] is not None or "password" in (found["options"] or "").lower():
+        raise msgspec.ValidationError(
+            "a password must not stand here; put the whole address into an environment variable (`env:NAME`) or a"
+            f" systemd credential (`credential:NAME`) - {where}.pull.database`"
+        )
+
+
+def _check_cursor(where: str, source: SourceTable, cursor: str) -> None:
+    """Refuse a cursor that the database may order otherwise than the data set does, as it may texts."""
+    if cursor not in source.columns:
+        raise msgspec.ValidationError(f"`{cursor}` is not one of its `columns` - {where}.pull.cursor`")
+    column = source.declared[cursor]
+    if column.type is ColumnType.TEXT or column.format is not None:
+        raise msgspec.ValidationError(
+            f"column `{cursor}` must be of type integer, number or date, without a `format` - {where}.pull.cursor`"
+        )
 
 
 def _day(text: str) -> None:
@@ -432,5 +514,5 @@ def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:
 
 
 def _names() -> Iterator[str]:
-    for struct in (Settings, Column, SourceTable, Csv, Training, Gate, Packages):
+    for struct in (Settings, Column, SourceTable, Pull, Csv, Training, Gate, Packages):
         yield from struct.__struct_fields__

@@ -28,6 +28,7 @@ from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.compaction import compact
 from churnwatch.pipeline.datasets import Dataset, Intake, of_main, paths
 from churnwatch.pipeline.engine import Engine, name
+from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate
 from churnwatch.pipeline.feature_step import FeatureStep, featured, plans, widened
 from churnwatch.pipeline.feature_store import CURRENT
@@ -86,12 +87,17 @@ class Steps:
 
     def no_news(self) -> str:
         """Say in one sentence why there is nothing to learn."""
+        if self._has_news_of_sources():
+            return "New rows of sources, and no new label to learn from; the customers are predicted anew."
         states = self._ledger.run_file_states(self._run)
         if any(row["state"] == FileState.INGESTED for row in states):
             return "Nothing new to learn from: no labelled row that was not there before."
         if any(row["state"] == FileState.QUARANTINED for row in states):
             return "Nothing was ingested: see the reasons with `churnwatch files`."
         return "A request to score; nothing was trained."
+
+    def _has_news_of_sources(self) -> bool:
+        return any(part.run == self._run and part.dataset for part in self._ledger.row_parts())
 
     @cached_property
     def _batches(self) -> list[Batch]:
@@ -112,6 +118,8 @@ class Steps:
         if self._ledger.model_of_run(self._run) is not None:
             return  # the champion may be what this very run has learned from these rows
         model = registry.load(self._home.models, champion.model)
+        if self._gone(champion.model, model):
+            return
         new = self._dataset if self._features else self._engine.scan(paths(self._home, self._ledger, run=self._run))
         records = []
         for batch in self._batches:
@@ -127,14 +135,25 @@ class Steps:
         """Train a candidate and write its version; return why there is none, where there is none."""
         if self._ledger.model_of_run(self._run) is not None:
             return None
-        rows = labelled_rows(self._learned, self._engine, self._dataset, where=self._holdout.trainable)
-        schema = self._learned
+        schema, rows = self._learned, self._training_rows()
         candidate = train(rows, self._home.settings.training, numeric=schema.numeric, categorical=schema.categorical)
         if isinstance(candidate, Untrainable):
             self.warnings.append(candidate.reason)
             return candidate.reason
         self._write_version(candidate, rows)
         return None
+
+    def _training_rows(self) -> Rows:
+        training, where = self._home.settings.training, self._holdout.trainable
+        drawn = features.sample(
+            self._learned, self._engine, self._dataset, where=where, most=training.max_rows, seed=training.seed
+        )
+        rows = labelled_rows(self._learned, self._engine, self._dataset, where=drawn.where if drawn else where)
+        if drawn is not None:
+            self.warnings.append(
+                f"learned from a sample of {len(rows):,} of {drawn.rows:,} labelled rows; see training.max_rows"
+            )
+        return rows
 
     def _write_version(self, candidate: Candidate, rows: Rows) -> None:
         on_train = self._evaluated(rows, candidate.probabilities(rows), candidate.threshold)
@@ -255,7 +274,8 @@ class Steps:
         records = bookkeeping.metric_records(
             self._run, {"f1": baseline} if len(rows) else {}, rows=len(rows), subject="baseline", split="holdout"
         )
-        if champion is None:
+        gone = self._gone(champion, registry.load(self._home.models, champion)) if champion is not None else ()
+        if champion is None or gone:
             return gate.decide_first(rows.y, new, baseline=baseline, gate=gating), records
         old, probability = self._decisions(champion, rows)
         records += bookkeeping.metric_records(
@@ -263,6 +283,17 @@ class Steps:
             split="holdout", version=champion.version,
         )  # fmt: skip
         return gate.decide(rows.y, old, new, gating, seed=self._home.settings.training.seed), records
+
+    def _gone(self, version: Model, model: Any) -> Sequence[str]:
+        """Return what a model needs and the settings no longer give; it then cannot be compared, and that is said."""
+        gone = sorted(set(model.feature_names_in_) - set(self._learned.features))
+        if gone:
+            warning = (
+                f"{version.name} needs features that the settings no longer make or allow ({', '.join(gone[:3])}"
+                f"{', …' if len(gone) > 3 else ''}); it cannot be compared, so the next model counts as the first"  # noqa: PLR2004
+            )
+            self.warnings += [warning] if warning not in self.warnings else []
+        return gone
 
     def _decisions(self, model: Model, rows: Rows) -> tuple[Any, Any]:
         probability = probabilities(registry.load(self._home.models, model), rows)
@@ -303,7 +334,11 @@ class Steps:
             self._ledger.add(*waiting)
             return
         model = registry.load(self._home.models, champion.model)
-        if self.has_news() and not any(row["file"] is None for row in self._ledger.predictions(self._run)):
+        if self._gone(champion.model, model):
+            raise SettingsError(f"settings.yaml: {champion.model.name} is in use and needs columns that are gone;"
+                                " nobody can be predicted. Put them back, or drop rows to learn from.")  # fmt: skip
+        news = self.has_news() or self._has_news_of_sources()
+        if news and not any(row["file"] is None for row in self._ledger.predictions(self._run)):
             self._predict_customers(model, champion.model)
         for request in requests:
             self._predict_request(model, champion.model, request)

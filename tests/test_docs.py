@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from churnwatch.daemon.cli import cli
-from churnwatch.pipeline.settings import Column, Csv, Gate, Packages, Settings, SourceTable, Training
+from churnwatch.pipeline.settings import Column, Csv, Gate, Packages, Pull, Settings, SourceTable, Training
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -75,6 +75,10 @@ def test_every_setting_of_a_source_is_documented_with_its_default() -> None:
     required = {name for name, field in fields.items() if field.required}
     assert {name for name, said in documented.items() if said == "must be given"} == required
     assert documented["windows"] == f"`[{', '.join(fields['windows'].default)}]`"
+
+
+def test_every_setting_of_a_pull_is_documented_and_every_documented_one_exists() -> None:
+    assert _documented("in a pull").keys() == set(Pull.__struct_fields__)
 
 
 def test_every_section_of_settings_is_known_here() -> None:

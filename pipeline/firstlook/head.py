@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet
+
 from churnwatch.pipeline.engine import Engine, name
 from churnwatch.pipeline.errors import DataError, UsageError
 from churnwatch.pipeline.firstlook.column_types import shown
-from churnwatch.pipeline.read import NEVER_CLOSED, BadRow, Opening, Refusal, TextRows, open_csv, read_rows
+from churnwatch.pipeline.read import NEVER_CLOSED, BadRow, Opening, Refusal, TextRows, open_csv, read_rows, text_of
 from churnwatch.pipeline.schema import ROW_COLUMNS
 
 HEAD_ROWS = 200_000
@@ -80,22 +83,37 @@ def _make_sample(found: TextRows, columns: tuple[str, ...], engine: Engine) -> i
 @contextmanager
 def _head(opening: Opening, scratch: Path) -> Iterator[tuple[Opening, bool]]:
     """Give the file, or a copy of its head where it is long, and whether it is only that."""
-    head = scratch / "head.csv"
+    head = scratch / ("head.parquet" if opening.is_parquet else "head.csv")
+    cut = _copy_rows(opening, head) if opening.is_parquet else _copy_lines(opening, head)
+    yield replace(opening, path=head), cut
+    head.unlink()
+
+
+def _copy_lines(opening: Opening, head: Path) -> bool:
     with (
-        opening.path.open(encoding=opening.encoding, newline="") as file,
+        text_of(opening.path, opening.encoding) as file,
         head.open("w", encoding=opening.encoding, newline="") as copy,
     ):
         copy.writelines(itertools.islice(file, HEAD_ROWS + 1))
-        cut = bool(file.readline())
-    yield replace(opening, path=head), cut
-    head.unlink()
+        return bool(file.readline())
+
+
+def _copy_rows(opening: Opening, head: Path) -> bool:
+    with pyarrow.parquet.ParquetFile(opening.path) as file:
+        first = next(file.iter_batches(HEAD_ROWS), None)
+        table = pa.Table.from_batches([first] if first is not None else [], schema=file.schema_arrow)
+        pyarrow.parquet.write_table(table, head)
+        return bool(file.metadata.num_rows > table.num_rows)
 
 
 def of_reading(sample: Sample) -> Iterator[str]:
     """Yield what is worth a word about the file itself."""
     names = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-    delimiter = sample.opening.delimiter
-    yield f"delimiter: {names.get(delimiter, shown(delimiter))} between {len(sample.columns)} columns"
+    if sample.opening.is_parquet:
+        yield f"Parquet of {len(sample.columns)} columns"
+    else:
+        delimiter = sample.opening.delimiter
+        yield f"delimiter: {names.get(delimiter, shown(delimiter))} between {len(sample.columns)} columns"
     if sample.cut:
         yield f"only the first {sample.rows:,} rows were looked at"
     yield from sample.opening.findings

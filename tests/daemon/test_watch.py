@@ -68,6 +68,19 @@ def test_a_write_to_a_file_that_was_there_gives_a_hint(folder: Path, heard: Hear
         watching.stop()
 
 
+def test_a_file_in_a_folder_below_gives_a_hint_with_its_folder_where_that_is_asked(
+    folder: Path, heard: Heard, eventually: Eventually
+) -> None:
+    (folder / "logs").mkdir()
+    watching = Watcher(folder, heard, deep=True)
+    watching.start()
+    try:
+        (folder / "logs" / "new.csv.gz").write_text("a\n1\n")
+        eventually(heard.of("logs/new.csv.gz"))
+    finally:
+        watching.stop()
+
+
 def test_a_rename_within_the_folder_gives_a_hint_at_the_new_name(
     watcher: Watcher, folder: Path, heard: Heard, eventually: Eventually
 ) -> None:

@@ -36,6 +36,23 @@ def test_a_table_is_made_of_arrow_or_of_a_query_and_replaces_another(engine: Duc
     assert engine.rows("SELECT a FROM t ORDER BY a") == [(2,), (3,)]
 
 
+def test_a_name_may_stand_for_a_table_now_and_for_a_query_then(engine: DuckDB) -> None:
+    for lazy in (False, True, False, True):
+        engine.table("t", f"SELECT {int(lazy)} AS a", lazy=lazy)
+        assert engine.rows("SELECT a FROM t") == [(int(lazy),)]
+
+
+def test_why_a_query_is_refused_is_said_in_one_line_and_nothing_is_carried_out(engine: DuckDB) -> None:
+    engine.table("t", pa.table({"a": [1, 2]}))
+    assert engine.refusal("SELECT a FROM t") is None
+    why = engine.refusal("SELECT b FROM t")
+    assert why is not None
+    assert '"b" not found' in why
+    assert "\n" not in why
+    engine.refusal("DROP TABLE t")
+    assert engine.rows("SELECT count(*) FROM t") == [(2,)]
+
+
 def test_rows_are_written_and_scanned(engine: DuckDB, tmp_path: Path) -> None:
     paths = [tmp_path / "it's one.parquet", tmp_path / "two.parquet"]
     assert engine.write("SELECT 1 AS a, 'x' AS b", paths[0]) == 1

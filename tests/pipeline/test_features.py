@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 
 from churnwatch.pipeline import load
 from churnwatch.pipeline.engine import DuckDB
-from churnwatch.pipeline.features import Rows, current_customers, dataset, labelled_rows, usable
+from churnwatch.pipeline.features import Rows, current_customers, dataset, labelled_rows, sample, usable
 from churnwatch.pipeline.ingest import ingest, write_part
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.schema import Schema
@@ -111,6 +112,46 @@ def test_a_customer_of_several_keys_is_one_customer(engine: DuckDB, schema: Sche
     query = current_customers(schema, dataset(schema, engine, parts, key=["id", "day"]))
     assert query is not None
     assert engine.rows(f"SELECT id, n FROM ({query}) AS c ORDER BY id") == [("b", 9.0), ("c", 3.0)]
+
+
+@pytest.fixture
+def many(engine: DuckDB) -> str:
+    """Return a table of 20,000 labelled rows with keys, a fifth of them positive."""
+    engine.table(
+        "many",
+        "SELECT CAST(i AS VARCHAR) AS id, 1.0 * i AS n, CASE WHEN i % 5 = 0 THEN 'yes' ELSE 'no' END AS \"left\","
+        " CAST(hash(i) >> 1 AS BIGINT) - 4611686018427387904 AS _h2, 1 AS _batch, i AS _line FROM range(20000) AS r(i)",
+    )
+    return "many"
+
+
+def _drawn(engine: DuckDB, schema: Schema, many: str, **given: Any) -> Rows:
+    drawn = sample(schema, engine, many, where="true", **given)
+    assert drawn is not None
+    assert drawn.rows == 20_000
+    return labelled_rows(schema, engine, many, where=drawn.where)
+
+
+def test_of_too_many_rows_a_sample_of_both_classes_is_drawn(
+    engine: DuckDB, make_schema: Callable[..., Schema], many: str
+) -> None:
+    rows = _drawn(engine, make_schema(id="id"), many, most=5000, seed=0)
+    assert 4800 < len(rows) < 5200
+    assert 0.18 < rows.positives / len(rows) < 0.22
+
+
+def test_the_seed_decides_which_rows_are_drawn(engine: DuckDB, make_schema: Callable[..., Schema], many: str) -> None:
+    first, again, other = (
+        set(_drawn(engine, make_schema(id="id"), many, most=5000, seed=seed).X["n"]) for seed in (0, 0, 40)
+    )
+    assert first == again
+    assert first != other
+
+
+def test_where_there_are_few_enough_rows_all_are_learned_from(
+    engine: DuckDB, make_schema: Callable[..., Schema], many: str
+) -> None:
+    assert sample(make_schema(id="id"), engine, many, where="true", most=20_000, seed=0) is None
 
 
 def test_columns_that_tell_no_rows_apart_are_not_usable() -> None:

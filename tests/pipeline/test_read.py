@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
@@ -290,3 +293,79 @@ def test_line_ends_at_the_end_of_a_chunk_are_counted_right(
         assert read._body(path) == whole
     assert whole is not None
     assert (whole.lines, whole.size, whole.line_ends) == (2, 10, 4)
+
+
+# -- packed files and Parquet ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Return what writes a text packed as the name tells."""
+
+    def written(text: str, file_name: str) -> Path:
+        path = tmp_path / file_name
+        with pa.CompressedOutputStream(str(path), "gzip" if file_name.lower().endswith(".gz") else "zstd") as stream:
+            stream.write(text.encode())
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("file_name", ["drop.csv.gz", "drop.csv.zst", "DROP.CSV.GZ"])
+@pytest.mark.parametrize("rows", [3, 120_000])
+def test_a_packed_file_has_the_rows_and_lines_that_it_had_before(
+    packed: Callable[[str, str], Path], put: Callable[[str], Path], engine: DuckDB, file_name: str, rows: int
+) -> None:
+    text = "id,t\n" + "".join(f'{i},"a ""quoted"", {i}"\n' for i in range(rows)) + "short\n"
+    found, plain = _read(packed(text, file_name), engine), _read(put(text), engine)
+    assert _rows(found, engine) == _rows(plain, engine)
+    assert found.bad == plain.bad
+
+
+@pytest.mark.parametrize("file_name", ["drop.csv.gz", "drop.csv.zst"])
+def test_a_packed_file_that_is_cut_short_or_no_such_file_is_an_error_of_reading(
+    packed: Callable[[str, str], Path], tmp_path: Path, file_name: str
+) -> None:
+    path = packed("id,t\n" + "".join(f"{i},{i * 7919}\n" for i in range(100_000)), file_name)
+    cut = tmp_path / f"cut-{file_name}"
+    cut.write_bytes(path.read_bytes()[:-1000])
+    other = tmp_path / f"other-{file_name}"
+    other.write_text("id,t\n1,2\n")
+    for broken in (cut, other):
+        with pytest.raises(OSError):  # noqa: PT011 - the library's words, which differ
+            open_csv(broken)
+
+
+def test_parquet_is_read_as_the_text_that_a_csv_of_it_would_hold(tmp_path: Path, engine: DuckDB) -> None:
+    path = tmp_path / "drop.parquet"
+    table = pa.table({
+        "id": ["00123", "it's, \"q\"", None],
+        "n": pa.array([2**60, -1, None]),
+        "x": [1 / 3, -0.0, None],
+        "day": pa.array([dt.datetime(2026, 1, 2), dt.datetime(2026, 1, 2, 3, 4, 5, 678901), None]),  # noqa: DTZ001
+        "yes": [True, False, None],
+    })  # fmt: skip
+    pyarrow.parquet.write_table(table, path)
+    assert _opened(path).header == ("id", "n", "x", "day", "yes")
+    assert _rows(_read(path, engine), engine) == [
+        (1, "00123", str(2**60), "0.3333333333333333", "2026-01-02 00:00:00", "true"),
+        (2, 'it\'s, "q"', "-1", "-0.0", "2026-01-02 03:04:05.678901", "false"),
+        (3, "", "", "", "", ""),
+    ]
+
+
+def test_what_is_no_parquet_is_refused_and_what_is_cut_short_is_not_read(tmp_path: Path, engine: DuckDB) -> None:
+    path = tmp_path / "drop.parquet"
+    path.write_bytes(b"PAR1 not really")
+    assert _refused(path) == "not a Parquet file, or cut short"
+    pyarrow.parquet.write_table(pa.table({"a": list(range(200_000))}), path, compression="none")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(100_000) + whole[100_004:])
+    with pytest.raises(OSError, match="not a whole Parquet file"):
+        _read(path, engine)
+
+
+def test_a_name_that_stands_twice_in_a_parquet_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "drop.parquet"
+    pyarrow.parquet.write_table(pa.table([[1], [2]], names=["a", "A"]), path)
+    assert "stand twice" in _refused(path)

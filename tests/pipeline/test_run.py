@@ -109,7 +109,7 @@ def test_a_first_drop_becomes_a_release_with_predictions(home: Home, telco: tupl
         assert ledger.problems() == []
         assert ledger.row_totals() == {"read": 240, "accepted": 240, "duplicate": 0, "quarantined": 0}
         assert {row["step"] for row in ledger.steps(1)} == {
-            "ingest", "test champion", "train", "evaluate", "promote", "predict"}  # fmt: skip
+            "ingest", "test champion", "train", "evaluate", "promote", "predict", "compact"}  # fmt: skip
         [prediction] = ledger.predictions(1)
     stayed = pd.read_csv(telco[0]).query("Churn == 'No'")
     table = pyarrow.parquet.read_table(home.predictions / prediction["path"]).to_pandas()
@@ -119,6 +119,31 @@ def test_a_first_drop_becomes_a_release_with_predictions(home: Home, telco: tupl
     assert prediction["positives"] == table["decision"].sum()
     assert (home.predictions / "run-00001.csv").exists()
     assert (home.ingested / "ingestedfiles.txt").read_text() == f"['{telco[0].name}']\n"
+
+
+def test_of_too_many_rows_a_sample_is_learned_from_and_the_run_says_so(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    home = make_home(TELCO.replace("folds: 2", "folds: 2\n  max_rows: 60"))
+    _drop(home, telco[0])
+    warning = _one(_work(home)).warnings[0]
+    assert warning.startswith("learned from a sample of ")
+    assert "see training.max_rows" in warning
+    [model] = _ask(home, "SELECT train_rows FROM models")
+    assert 30 < model["train_rows"] < 90
+
+
+def test_a_column_that_is_excluded_later_lets_the_next_model_be_the_first_again(
+    released: Home, telco: tuple[Path, ...]
+) -> None:
+    text = (released.path / "settings.yaml").read_text()
+    (released.path / "settings.yaml").write_text(f"{text}exclude: [Contract]\n")
+    home = load(released.path)
+    _drop(home, telco[1])
+    outcome = _one(_work(home))
+    assert any("v1 needs features that the settings no longer make or allow (Contract)" in w for w in outcome.warnings)
+    [first, second] = _ask(home, "SELECT decision, champion FROM decisions ORDER BY run")
+    assert (first["decision"], second["decision"]) == ("first", "first")
 
 
 def test_the_score_of_the_release_is_the_f1_that_the_gate_saw(released: Home, telco: tuple[Path, ...]) -> None:
@@ -184,7 +209,7 @@ def test_progress_is_told_step_by_step(home: Home, telco: tuple[Path, ...]) -> N
     told: list[str] = []
     with Ledger.open(home.ledger) as ledger:
         run.work(home, ledger, reason="drop", progress=told.append)
-    assert told == ["ingest", "test champion", "train", "evaluate", "promote", "predict"]
+    assert told == ["ingest", "test champion", "train", "evaluate", "promote", "predict", "compact"]
 
 
 def test_only_stable_files_are_taken(home: Home, telco: tuple[Path, ...]) -> None:

@@ -25,6 +25,22 @@ def test_only_regular_csvs_are_seen(tmp_path: Path) -> None:
     assert all(path == tmp_path / each.path for each, path in found.items())
 
 
+def test_packed_csvs_and_parquet_are_seen(tmp_path: Path) -> None:
+    for name in ("a.csv.gz", "b.CSV.ZST", "c.parquet", "d.gz", "e.csv.bz2", ".f.parquet"):
+        (tmp_path / name).touch()
+    assert sorted(each.path for each in look(tmp_path)) == ["a.csv.gz", "b.CSV.ZST", "c.parquet"]
+
+
+def test_folders_below_are_looked_into_only_where_asked(tmp_path: Path) -> None:
+    for folder in ("logs", "other"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").touch()
+    (tmp_path / "logs" / os.fsdecode(b"b\xff.csv")).touch()
+    found = look(tmp_path, ("logs", "later"))
+    assert sorted(each.path for each in found) == ["logs/a.csv", "logs/b\\xff.csv"]
+    assert all(located(tmp_path, each.path) == path for each, path in found.items())
+
+
 def test_a_signature_changes_with_size_and_times(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("a")
