@@ -133,7 +133,7 @@ class DuckDB:
         try:
             return query()
         except duckdb.Error as error:
-            # What is wrong within a Parquet file comes as the base class itself; a mistake in SQL has a class of its own.
+            # A broken Parquet file comes as the base class itself; a mistake in SQL has a class of its own.
             if type(error) is duckdb.Error or isinstance(error, _EXPECTED):
                 raise DataError(f"the data set cannot be read or written: {error}") from error
             raise

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -66,11 +67,14 @@ def recover(home: Home, ledger: Ledger, *, why: str = "the process ended before 
         # Only what runs write: a command such as `export` may be writing beside it this very moment.
         (home.ingested, "part*"),
         (home.ingested, "ingestedfiles*"),
+        (home.ingested, "features*"),
+        *((home.ingested / source, "*") for source in home.settings.sources),
         (home.ingested / QUARANTINE, "run-*"),
         (home.models, "v*"),
         (home.predictions, "run-*"),
     ):
         files.sweep(folder, names)
+    shutil.rmtree(home.ingested / EXCHANGE, ignore_errors=True)
 
 
 def _finish_promotion(home: Home, ledger: Ledger) -> None:

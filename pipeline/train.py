@@ -7,12 +7,14 @@ is not seen here.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from joblib import parallel_config
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
@@ -26,7 +28,7 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from churnwatch.pipeline.errors import DataError
+from churnwatch.pipeline.errors import DataError, SettingsError
 from churnwatch.pipeline.estimators import build
 from churnwatch.pipeline.features import Rows, usable
 from churnwatch.pipeline.settings import Training
@@ -34,6 +36,7 @@ from churnwatch.pipeline.settings import Training
 Floats = npt.NDArray[np.float64]
 _METRICS = {"f1": f1_score, "accuracy": accuracy_score, "balanced_accuracy": balanced_accuracy_score}
 _THRESHOLDS = 200
+_CONNECT_S = 10
 _WORTH_THREADS = 50_000  # rows; with fewer, threads mostly wait for each other, the more so on a busy box
 
 
@@ -86,7 +89,7 @@ def train(
 
     Raises:
         SettingsError: an estimator or a parameter that does not exist.
-        DataError: an estimator cannot be fitted to these rows.
+        DataError: an estimator cannot be fitted to these rows, or the cluster is not there.
     """
     if not len(rows):
         return Untrainable("no labelled row is left to train on: all are in the holdout, or the target is missing")
@@ -110,8 +113,27 @@ def train(
         for estimator in names
     }
     used = Rows(rows.X[columns], rows.y, rows.ids)
-    with threadpool_limits(limits=training.threads if len(rows) > _WORTH_THREADS else 1):
+    with _spread(training.cluster), threadpool_limits(limits=training.threads if len(rows) > _WORTH_THREADS else 1):
         return _best(used, made, training)
+
+
+@contextmanager
+def _spread(cluster: str | None) -> Iterator[None]:
+    """Have scikit-learn's parallel loops, over the folds, run on a Dask cluster where there is one."""
+    if cluster is None:
+        yield
+        return
+    try:
+        from distributed import Client  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise SettingsError("settings.yaml: training.cluster: needs Dask: pip install 'churnwatch[dask]'.") from None
+    try:
+        client = Client(cluster, timeout=_CONNECT_S)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{cluster}: no Dask scheduler answers there ({type(error).__name__}). See that it runs, or take"
+                        " `training.cluster` out.") from error  # fmt: skip
+    with client, parallel_config("dask"):
+        yield
 
 
 def _best(rows: Rows, made: Mapping[str, Pipeline], training: Training) -> Candidate:

@@ -149,3 +149,37 @@ def test_a_model_whose_features_are_gone_is_not_compared_and_that_is_said(home: 
         champion = ledger.champion()
         assert champion is not None
         assert champion.model.version == 2
+
+
+def test_what_a_crash_left_beside_the_data_is_removed(home: Home, months: list[Path]) -> None:
+    _drop(home, months)
+    left = [
+        home.ingested / "logs" / ".sums-00002.tmp",
+        home.ingested / ".features.parquet-x.tmp",
+        home.ingested / run.EXCHANGE / "0badcafe" / "table.parquet",
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with Ledger.open(home.ledger) as ledger:
+        run.recover(home, ledger)
+    assert not [path for path in left if path.exists()]
+
+
+@pytest.mark.parametrize("step", ["_extend", "_write_table"])
+def test_a_run_killed_while_it_makes_features_ends_as_if_nothing_had_been(
+    home: Home, months: list[Path], monkeypatch: pytest.MonkeyPatch, make_home: Callable[..., Home], step: str
+) -> None:
+    whole = make_home((home.path / "settings.yaml").read_text(), "whole")
+    _drop(whole, months)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(f"churnwatch.pipeline.feature_step.FeatureStep.{step}", _killed)
+        _drop(home, months)
+    [outcome] = _drop(home, [])
+    assert outcome.status is Status.DONE
+    tables = [pyarrow.parquet.read_table(each.ingested / "features.parquet") for each in (home, whole)]
+    assert tables[0].equals(tables[1])
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt

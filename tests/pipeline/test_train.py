@@ -303,3 +303,28 @@ def test_parameters_reach_the_classifier() -> None:
 def test_a_classifier_without_probabilities_is_a_setting_to_mend() -> None:
     with pytest.raises(SettingsError, match="no classifier with probabilities"):
         _train(_rows(), Training(estimators=("sklearn.svm.LinearSVC",)))
+
+
+# -- on a cluster ----------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_of_real_workers_gives_the_same_model_as_this_process_alone() -> None:
+    from distributed import Client, LocalCluster  # noqa: PLC0415 - a second to import
+
+    rows = _rows(400)
+    alone = _train(rows, Training(estimators=("logistic", "boosting"), folds=3, threads=1))
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        spread = _train(rows, Training(estimators=("logistic", "boosting"), folds=3, threads=1, cluster=address))
+        with Client(address) as client:
+            done = client.run(lambda dask_worker: dask_worker.state.transition_counter)
+    assert len(done) == 2
+    assert sum(done.values()) > 0  # the folds were fitted there
+    assert spread.comparisons == alone.comparisons
+    assert list(probabilities(spread.model, rows)) == list(probabilities(alone.model, rows))
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_step, "_CONNECT_S", 0.5)
+    with pytest.raises(DataError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers there"):
+        _train(_rows(), Training(estimators=("logistic",), folds=3, cluster="tcp://127.0.0.1:9"))
