@@ -11,9 +11,10 @@ import contextlib
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def _newest(home: Home, ledger: Reader | None, source: str, cursor: str | None) 
     return found
 
 
-def _keep(batches: Iterator[pa.RecordBatch], target: Path, ledger: Reader | None) -> int:
+def _keep(batches: Generator[pa.RecordBatch, None, None], target: Path, ledger: Reader | None) -> int:
     """Write rows into a file of the source folder, if there is anything new in it; return how many there are."""
     with contextlib.suppress(_NothingNewError), files.written_beside(target) as beside:
         rows = _write(batches, beside)
@@ -201,10 +202,7 @@ def _connected(address: _Address) -> Iterator[Any]:
         DataError: it cannot be reached.
     """
     try:
-        if address.file is not None:
-            import adbc_driver_sqlite.dbapi as driver  # noqa: PLC0415 - an extra
-        else:
-            import adbc_driver_postgresql.dbapi as driver  # type: ignore[no-redef] # noqa: PLC0415
+        driver = import_module(f"adbc_driver_{'postgresql' if address.file is None else 'sqlite'}.dbapi")
     except ImportError:
         raise SettingsError(
             f"{address.shown}: its driver is not installed: pip install 'churnwatch[databases]'"
@@ -237,9 +235,9 @@ class _Table:
         self._table = ".".join(name(part) for part in (given.table or "").split("."))
         self._called = f"{address.shown}: table `{given.table}`"
         self._types = self._columns()
-        for column in (declared.key, declared.time, given.cursor):
-            if column is not None and column not in self._types:
-                raise DataError(f"{self._called} has no column `{column}`.")
+        missing = [column for column in declared.columns if column not in self._types]
+        if missing:  # the file would be refused
+            raise DataError(f"{self._called} has no column `{missing[0]}`, but the source's `columns` do.")
 
     def _columns(self) -> dict[str, pa.DataType]:
         with (
@@ -256,11 +254,9 @@ class _Table:
             self._ask(asked, f"SELECT 1 AS more FROM {self._table}", ">", after, " LIMIT 1")
             return asked.fetchone() is not None
 
-    def batches(self, after: Cursor | None) -> Iterator[pa.RecordBatch]:
+    def batches(self, after: Cursor | None) -> Generator[pa.RecordBatch, None, None]:
         """Yield the declared columns in Arrow batches, of all rows or from this value of the cursor on."""
-        selected = ", ".join(
-            f"{self._cell(column)} AS {name(column)}" for column in self._declared.columns if column in self._types
-        )
+        selected = ", ".join(f"{self._cell(column)} AS {name(column)}" for column in self._declared.columns)
         query = f"SELECT {selected} FROM {self._table}"
         with self._connection.cursor() as asked:
             if self._address.file is not None:
@@ -348,7 +344,7 @@ def _without_zones(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-def _write(batches: Iterator[pa.RecordBatch], path: Path) -> int:
+def _write(batches: Generator[pa.RecordBatch, None, None], path: Path) -> int:
     """Write batches into one Parquet file, never more than one in memory; return how many rows there were."""
     rows = 0
     with contextlib.closing(batches), contextlib.ExitStack() as open_file:
