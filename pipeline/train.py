@@ -128,10 +128,12 @@ def _spread(cluster: str | None) -> Iterator[None]:
     except ImportError:
         raise SettingsError("settings.yaml: training.cluster: needs Dask: pip install 'churnwatch[dask]'.") from None
     try:
-        client = Client(cluster, timeout=_CONNECT_S)
+        client: Any = Client(cluster, timeout=_CONNECT_S)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
-        raise DataError(f"{cluster}: no Dask scheduler answers there ({type(error).__name__}). See that it runs, or take"
-                        " `training.cluster` out.") from error  # fmt: skip
+        raise DataError(
+            f"{cluster}: no Dask scheduler answers there ({type(error).__name__}). See that it runs, or take"
+            " `training.cluster` out."
+        ) from error
     with client, parallel_config("dask"):
         yield
 
