@@ -232,7 +232,7 @@ def test_a_stream_that_breaks_off_leaves_nothing(
 ) -> None:
     world = make_world(f'{{database: "sqlite://{crm}", table: payments, cursor: n}}')
     monkeypatch.setattr(pull_database, "_BATCH_ROWS", 1)
-    monkeypatch.setattr(pull_database, "_sqlite_text", lambda cell: cell)  # the driver then stops at a value of another type
+    monkeypatch.setattr(pull_database, "_sqlite_text", lambda cell: cell)  # the driver stops at another type
     _insert(crm, [(4, "d", "2026-01-04", "sekret", "x")])
     line = _failed(world.home)
     assert line == f"payments: sqlite://{crm}: table `payments`: reading it broke off; nothing was kept."
