@@ -111,8 +111,6 @@ class Ledger(Reader):
         except sqlite3.OperationalError as error:
             raise LedgerError(f"{path}: {error}. Check its rights, and that no folder lies there.") from error
         try:
-            for pragma in ("synchronous=FULL", "foreign_keys=ON"):
-                connection.execute(f"PRAGMA {pragma}").fetchall()
             _make_ready(connection, path)
             yield cls(connection)
         except sqlite3.OperationalError as error:
@@ -260,15 +258,16 @@ def _columns(record: DataclassInstance) -> dict[str, Any]:
 
 
 def _make_ready(connection: sqlite3.Connection, path: Path) -> None:
-    """Turn the write-ahead log on and migrate, one process at a time.
+    """Set a connection up, and make or migrate the tables where needed, one process at a time.
 
-    SQLite does not wait for a second connection that turns the log on in the same moment: it says "locked" at once,
-    whatever the timeout. So both are done under the lock file.
+    While a ledger is being made, a second connection that as much as looks at it can make SQLite say "locked" at
+    once, to either of them and whatever the timeout. So nobody touches it before it is their turn.
     """
     db = Database(connection)
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",) or _pending(db, path):
-        with files.lock(path.with_name(f".{path.name}.lock"), busy="", wait=True):
-            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+    with files.lock(path.with_name(f".{path.name}.lock"), busy="", wait=True):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        if _pending(db, path):
             ledger_migrations.apply(db)
 
 
