@@ -62,11 +62,34 @@ class Feature:
 
 @dataclass(frozen=True)
 class Kept:
-    """One column of the partial sums: how it is made of rows, and merged."""
+    """One column of the partial sums: an aggregate of the rows `r` of some days before the snapshot of a pair `p`."""
 
     name: str
-    partial: str
-    merge: str  # sum, min or max
+    function: str  # count, sum, min or max
+    argument: str
+    newest_days: int = 0  # rows at least so many days before the snapshot
+    oldest_days: int | None = None  # and at most so many; None: all
+
+    @property
+    def of_rows(self) -> str:
+        """The SQL of it over rows, whenever they were."""
+        return f"{self.function}({self.argument})"
+
+    @property
+    def partial(self) -> str:
+        """The SQL of it over rows joined to their pairs."""
+        within = []
+        if self.oldest_days is not None:
+            within.append(f"r._cw_t >= p.{SNAPSHOT} - INTERVAL '{self.oldest_days}' DAY")
+        if self.newest_days:
+            within.append(f"r._cw_t < p.{SNAPSHOT} - INTERVAL '{self.newest_days}' DAY")
+        return self.of_rows + (f" FILTER (WHERE {' AND '.join(within)})" if within else "")
+
+    def merged(self, value: str, where: str = "") -> str:
+        """Return the SQL that merges values of it, where a condition holds."""
+        if self.function == "count":  # a sum of counts is 128 bits wide, which Parquet has not
+            return f"CAST(coalesce(sum({value}){where}, 0) AS BIGINT)"
+        return f"{self.function}({value}){where}"
 
 
 @dataclass(frozen=True)
@@ -90,7 +113,7 @@ class Plan:
     @cached_property
     def kept(self) -> tuple[Kept, ...]:
         """Return the columns of the partial sums, each once."""
-        found = {"n": Kept("n", f"count(r.{name(self.key)})", "sum"), "t": Kept("t", "max(r._cw_t)", "max")}
+        found = {"n": Kept("n", "count", f"r.{name(self.key)}"), "t": Kept("t", "max", "r._cw_t")}
         for feature in self.features:
             found |= {kept.name: kept for kept in self._kept_for(feature)}
         return tuple(found.values())
@@ -111,27 +134,22 @@ class Plan:
         if feature.function in ("last", "age_days", "days_since_last", "distinct"):
             return []
         if feature.function == "trend":
-            return [self._sum(feature, "now", _within(0, TREND_DAYS)),
-                    self._sum(feature, "before", _within(TREND_DAYS, 2 * TREND_DAYS))]  # fmt: skip
-        window, where = feature.window or "all", _window(feature.window)
-        counted = Kept(self._slot(feature, "n", window), f"count({self._value(feature)}){where}", "sum")
-        made = [counted]
+            value = _exact("1" if feature.column == ROW else self._value(feature))
+            now, before = (self._slot(feature, "s", window) for window in ("now", "before"))
+            return [Kept(now, "sum", value, 0, TREND_DAYS), Kept(before, "sum", value, TREND_DAYS, 2 * TREND_DAYS)]
+        window, value, days = feature.window or "all", self._value(feature), _days(feature.window)
+        made = [Kept(self._slot(feature, "n", window), "count", value, 0, days)]
         if feature.function in ("sum", "mean", "std"):
-            made.append(self._sum(feature, window, where))
+            made.append(Kept(self._slot(feature, "s", window), "sum", _exact(value), 0, days))
         if feature.function == "std":
-            square = f"CAST({self._value(feature)} AS DOUBLE) * CAST({self._value(feature)} AS DOUBLE)"
-            made.append(Kept(self._slot(feature, "q", window), _exact_sum(square, where), "sum"))
+            square = _exact(f"CAST({value} AS DOUBLE) * CAST({value} AS DOUBLE)")
+            made.append(Kept(self._slot(feature, "q", window), "sum", square, 0, days))
         if feature.function in ("min", "max"):
-            extreme = f"{feature.function}({self._value(feature)}){where}"
-            made.append(Kept(self._slot(feature, feature.function, window), extreme, feature.function))
+            made.append(Kept(self._slot(feature, feature.function, window), feature.function, value, 0, days))
         if feature.function == "share":
-            equal = f"CASE WHEN {self._value(feature)} = {self._literal(feature)} THEN 1 END"
-            made.append(Kept(self._share_slot(feature), f"count({equal}){where}", "sum"))
+            equal = f"CASE WHEN {value} = {self._literal(feature)} THEN 1 END"
+            made.append(Kept(self._share_slot(feature), "count", equal, 0, days))
         return made
-
-    def _sum(self, feature: Feature, window: str, where: str) -> Kept:
-        value = "1" if feature.column == ROW else self._value(feature)
-        return Kept(self._slot(feature, "s", window), _exact_sum(value, where), "sum")
 
     def _value(self, feature: Feature) -> str:
         return f"r.{name(self.key if feature.column == ROW else feature.column)}"
@@ -202,18 +220,12 @@ class Plan:
         return f"CASE WHEN {total} > 0 THEN ({now} - {before}) / {total} END"
 
 
-def _exact_sum(value: str, where: str) -> str:
-    return f"sum(TRY_CAST({value} AS {_DECIMAL})){where}"
+def _exact(value: str) -> str:
+    return f"TRY_CAST({value} AS {_DECIMAL})"
 
 
-def _window(window: str | None) -> str:
-    return "" if window in (None, "all") else _within(0, int(str(window).removesuffix("d")))
-
-
-def _within(newest: int, oldest: int) -> str:
-    """Return the filter of rows in [snapshot - oldest days, snapshot - newest days)."""
-    upper = f" AND r._cw_t < p.{SNAPSHOT} - INTERVAL '{newest}' DAY" if newest else ""
-    return f" FILTER (WHERE r._cw_t >= p.{SNAPSHOT} - INTERVAL '{oldest}' DAY{upper})"
+def _days(window: str | None) -> int | None:
+    return None if window in (None, "all") else int(str(window).removesuffix("d"))
 
 
 def _days_between(earlier: str, later: str) -> str:

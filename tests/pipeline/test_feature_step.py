@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sources_world import FIRST, SETTINGS, Visit, World, assert_as_expected
 
-from churnwatch.pipeline import compaction
+from churnwatch.pipeline import compaction, feature_store
 from churnwatch.pipeline.engine import DuckDB, duckdb_engine
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.feature_step import described
@@ -59,13 +59,15 @@ DROP = st.one_of(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize("most_cuts", [0, 1000])  # joined row by row, and by slots between the moments that count
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(runs=st.lists(st.lists(DROP, min_size=1, max_size=3), min_size=1, max_size=5), data=st.data())
 def test_features_are_those_of_all_rows_before_the_snapshot_whatever_came_when(
-    tmp_path_factory: pytest.TempPathFactory, runs: list, data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, most_cuts: int, runs: list, data: st.DataObject
 ) -> None:
     with pytest.MonkeyPatch.context() as patch, _world(tmp_path_factory.mktemp("world") / "home") as world:
         patch.setattr(compaction, "FANOUT", 2)
+        patch.setattr(feature_store, "MOST_CUTS", most_cuts)
         first = [world.drop_visits([Visit("a", FIRST, 1.0, 1, "home")]), world.drop_plans([("a", "small", 1)])]
         world.run([*first, world.drop_labels([("a", MARCH, 0)])])
         for drops in runs:
