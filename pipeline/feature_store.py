@@ -202,8 +202,13 @@ _PARTIAL = {"sums": _partial_sums, "last": _partial_last, "distinct": _partial_d
 # -- merged ------------------------------------------------------------------------------------------------------
 
 
-def merged(plan: Plan, kind: str, scanned: str) -> str:
-    """Return the query that merges partial aggregates of one kind: what it returns is of their own shape."""
+def merged(plan: Plan, kind: str, scanned: str, *, several: bool = True) -> str:
+    """Return the query that merges partial aggregates of one kind: what it returns is of their own shape.
+
+    Within one part each pair stands once, so where there are not `several` there is nothing to merge.
+    """
+    if not several:
+        return f"SELECT * FROM {scanned} k"
     if kind == "sums":
         made = ", ".join(f"{kept.merged(name(kept.name))} AS {name(kept.name)}" for kept in plan.kept)
         return f"SELECT {ID}, {SNAPSHOT}, {made} FROM {scanned} k GROUP BY {ID}, {SNAPSHOT}"
@@ -215,8 +220,8 @@ def merged(plan: Plan, kind: str, scanned: str) -> str:
     )
 
 
-def _counts(plan: Plan, scanned: str) -> str:
-    """Return the query of distinct values by pair, one column per feature."""
+def _counts(plan: Plan, values: str) -> str:
+    """Return the query that counts distinct values by pair, one column per feature."""
     counted = []
     for feature in plan.features:
         if feature.function == "distinct":
@@ -226,7 +231,6 @@ def _counts(plan: Plan, scanned: str) -> str:
             counted.append(
                 f"CAST(count(*) FILTER (WHERE _column = {number}{within}) AS DOUBLE) AS {name(feature.name)}"
             )
-    values = merged(plan, "distinct", scanned)
     return f"SELECT {ID}, {SNAPSHOT}, {', '.join(counted)} FROM ({values}) v GROUP BY {ID}, {SNAPSHOT}"
 
 
@@ -259,7 +263,9 @@ def with_features(
             joins.append(f"LEFT JOIN ({_newest_rows(data, engine)}) {last} ON {last}.{ID} = b.{ID}")
         for kind, alias in (("sums", m), ("last", last), ("distinct", d)):
             if kind in given:
-                query = _counts(plan, given[kind]) if kind == "distinct" else merged(plan, kind, given[kind])
+                several = kept is None and len(data.kept[kind]) > 1
+                made = merged(plan, kind, given[kind], several=several)
+                query = _counts(plan, made) if kind == "distinct" else made
                 joins.append(f"LEFT JOIN ({query}) {alias} ON {alias}.{ID} = b.{ID}"
                              f" AND {alias}.{SNAPSHOT} = b.{SNAPSHOT}")  # fmt: skip
         columns += [f"{plan.final(feature, number)} AS {name(feature.name)}" for feature in plan.features]

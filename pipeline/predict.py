@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from sklearn.model_selection import FixedThresholdClassifier
+from threadpoolctl import threadpool_limits
 
 from churnwatch.pipeline import features, files
 from churnwatch.pipeline.csv_file import write_csv
@@ -18,6 +20,8 @@ from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import ColumnType
 
 _ADDED = {"probability": pa.float64(), "decision": pa.int8(), "model": pa.string()}
+_THREADS = os.cpu_count() or 1
+_WORTH_THREADS = 50_000  # rows in one batch; with fewer, threads mostly wait for each other
 _ARROW_TYPES = {
     ColumnType.TEXT: pa.string(),
     ColumnType.INTEGER: pa.int64(),
@@ -77,7 +81,8 @@ def _predicting(
 
     def predicted(batch: pa.RecordBatch) -> pa.RecordBatch:
         frame = batch.select(wanted).to_pandas().astype({column: kinds[column] for column in wanted})
-        probability = model.predict_proba(frame)[:, 1] if len(frame) else np.empty(0)
+        with threadpool_limits(limits=_THREADS if len(frame) >= _WORTH_THREADS else 1):
+            probability = model.predict_proba(frame)[:, 1] if len(frame) else np.empty(0)
         columns = [batch.column(column) for column in kept]
         columns += [pa.array(probability), pa.array((probability >= threshold).astype(np.int8))]
         columns.append(pa.array([version] * len(frame), pa.string()))

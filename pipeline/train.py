@@ -19,8 +19,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from sklearn.model_selection import (
-    BaseCrossValidator,
     FixedThresholdClassifier,
+    PredefinedSplit,
     StratifiedGroupKFold,
     StratifiedKFold,
     cross_val_predict,
@@ -34,9 +34,11 @@ from churnwatch.pipeline.features import Rows, usable
 from churnwatch.pipeline.settings import Training
 
 Floats = npt.NDArray[np.float64]
+Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 _METRICS = {"f1": f1_score, "accuracy": accuracy_score, "balanced_accuracy": balanced_accuracy_score}
 _THRESHOLDS = 200
 _CONNECT_S = 10
+_MANY_CUSTOMERS = 20_000  # from so many on, dealing them out is as even as weighing each
 _WORTH_THREADS = 50_000  # rows; with fewer, threads mostly wait for each other, the more so on a busy box
 
 
@@ -172,10 +174,9 @@ def _choose(comparisons: tuple[Comparison, ...]) -> Comparison:
 
 def _compare(estimator: str, pipeline: Pipeline, rows: Rows, training: Training) -> Comparison:
     """Cross-validate one estimator: its best threshold, the metric there, and that metric's error over the folds."""
-    splits = _splits(rows, training)
-    if splits is None:
+    folds = _folds(rows, training)
+    if folds is None:
         return Comparison(estimator, 0.5, None, None)
-    folds = list(splits.split(rows.X, rows.y, **({"groups": _groups(rows)} if _grouped(rows) else {})))
     held_out = _quietly(cross_val_predict, pipeline, rows.X, rows.y, cv=folds, method="predict_proba")[:, 1]
     metric = _METRICS[training.metric]
     threshold, value = best_threshold(rows.y, held_out, training.metric)
@@ -183,15 +184,32 @@ def _compare(estimator: str, pipeline: Pipeline, rows: Rows, training: Training)
     return Comparison(estimator, threshold, value, float(np.std(by_fold, ddof=1) / np.sqrt(len(by_fold))))
 
 
-def _splits(rows: Rows, training: Training) -> BaseCrossValidator | None:
-    """Return the cross-validator, None where a class has too few rows for one."""
+def _folds(rows: Rows, training: Training) -> Folds | None:
+    """Return each fold's training and test rows, None where a class has too few rows for any."""
     fewest = min(rows.positives, len(rows) - rows.positives)
     folds = min(training.folds, fewest)
     if folds < 2:  # noqa: PLR2004 - one fold is no cross-validation
         return None
-    if _grouped(rows):
-        return StratifiedGroupKFold(folds, shuffle=True, random_state=training.seed)
-    return StratifiedKFold(folds, shuffle=True, random_state=training.seed)
+    if not _grouped(rows):
+        return list(StratifiedKFold(folds, shuffle=True, random_state=training.seed).split(rows.X, rows.y))
+    groups = _groups(rows)
+    if groups.max() < _MANY_CUSTOMERS:
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=training.seed)
+        return list(splitter.split(rows.X, rows.y, groups))
+    return list(PredefinedSplit(_dealt(rows.y, groups, folds, training.seed)).split())
+
+
+def _dealt(y: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], folds: int, seed: int) -> npt.NDArray[np.int64]:
+    """Return the fold of each row: customers are dealt out like cards, those with most positive rows first.
+
+    As even as scikit-learn's StratifiedGroupKFold where customers are many, which takes 0.1 ms for each of them.
+    """
+    positives, sizes = np.bincount(groups, weights=y), np.bincount(groups)
+    chance = np.random.default_rng(seed).random(len(sizes))
+    ranked = np.lexsort((chance, -sizes, -positives))
+    fold_of = np.empty(len(sizes), dtype=np.int64)
+    fold_of[ranked] = np.arange(len(sizes)) % folds
+    return fold_of[groups]
 
 
 def _grouped(rows: Rows) -> bool:

@@ -305,6 +305,21 @@ def test_a_classifier_without_probabilities_is_a_setting_to_mend() -> None:
         _train(_rows(), Training(estimators=("sklearn.svm.LinearSVC",)))
 
 
+def test_very_many_customers_are_dealt_out_whole_and_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_step, "_MANY_CUSTOMERS", 100)
+    rows = _rows(3000, customers=700)
+    folds = training_step._folds(rows, LOGISTIC)
+    assert folds is not None
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(3000))
+    for train_rows, test in folds:
+        assert not set(rows.ids.iloc[train_rows]) & set(rows.ids.iloc[test])
+        assert abs(len(test) - 1000) < 40
+        assert abs(rows.y[test].mean() - rows.y.mean()) < 0.02
+    again = training_step._folds(rows, LOGISTIC)
+    assert again is not None
+    assert all((one[1] == other[1]).all() for one, other in zip(folds, again, strict=True))
+
+
 # -- on a cluster ----------------------------------------------------------------------------------------------
 
 
