@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from churnwatch.pipeline import bookkeeping, feature_store, ingest
-from churnwatch.pipeline.aggregates import Plan
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN
 from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.feature_step import KeptSet
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Part, PartReplacement
 from churnwatch.pipeline.settings import Home
@@ -23,23 +23,27 @@ from churnwatch.pipeline.settings import Home
 FANOUT = 8
 
 
-def compact(home: Home, ledger: Ledger, engine: Engine, plans: Sequence[Plan], run: int) -> int:
-    """Merge parts where there are enough of a size, and remove those that former runs merged; return how many went."""
+def compact(home: Home, ledger: Ledger, engine: Engine, kept: Sequence[KeptSet], run: int) -> int:
+    """Merge parts where there are enough of a size, and remove those that former runs merged; return how many went.
+
+    Of partial aggregates, those of another definition than the one `kept` now are given up.
+    """
     for part in ledger.replaced_parts(run):
         (home.ingested / part).unlink(missing_ok=True)
     merging = _Merging(home, ledger, engine, run)
     merged = 0
-    for dataset in (MAIN, *(plan.source for plan in plans)):
+    for dataset in (MAIN, *home.settings.sources):
         merged += merging.merge(dataset, None, "part", lambda scanned: f"SELECT * FROM {scanned} AS p")
-    for plan in plans:
-        for kind in feature_store.kinds(plan):
-            query = _merging_query(plan, kind)
-            merged += merging.merge(f"{plan.source}/{kind}", plan.definition, f"{kind}-{run:05d}-merged", query)
+    for each in kept:
+        stale, at = ledger.stale_parts(each.dataset, each.definition), iso(utc_now())
+        ledger.add(*(PartReplacement(part, None, run, at) for part in stale))
+        stem = f"{each.dataset.partition('/')[2]}-{run:05d}-merged"
+        merged += merging.merge(each.dataset, each.definition, stem, _merging_query(each))
     return merged
 
 
-def _merging_query(plan: Plan, kind: str) -> Callable[[str], str]:
-    return lambda scanned: feature_store.merged(plan, kind, scanned)
+def _merging_query(kept: KeptSet) -> Callable[[str], str]:
+    return lambda scanned: feature_store.merged(kept.plan, kept.kind, scanned)
 
 
 class _Merging:

@@ -140,8 +140,10 @@ class DuckDB:
 
 
 @contextmanager
-def duckdb_engine(spill_folder: Path, *, threads: int | None = None) -> Iterator[DuckDB]:
-    """Open the embedded engine; what does not fit into memory spills into a folder."""
+def duckdb_engine(
+    spill_folder: Path, *, threads: int | None = None, memory_gb: float | None = None
+) -> Iterator[DuckDB]:
+    """Open the embedded engine; what does not fit into its memory spills into a folder."""
     spill_folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
         "threads": threads or os.cpu_count() or 1,
@@ -150,5 +152,7 @@ def duckdb_engine(spill_folder: Path, *, threads: int | None = None) -> Iterator
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
     }
+    if memory_gb is not None:
+        config["memory_limit"] = f"{memory_gb}GB"
     with duckdb.connect(config=config) as connection:
         yield DuckDB(connection)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from churnwatch.pipeline import aggregates, bookkeeping, datasets, feature_store, features, files, ingest, snapshots
 from churnwatch.pipeline.aggregates import ID, SNAPSHOT, Plan
@@ -20,7 +24,32 @@ from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.schema import Schema, check_names
 from churnwatch.pipeline.settings import Column, ColumnType, Home, Settings
 
-TABLE = "features.parquet"  # in ingested_folder: one row per customer and snapshot, for any program to read
+
+class Pairs(StrEnum):
+    """Which pairs of customer and snapshot; the name of their table in `ingested_folder`, for any program to read."""
+
+    PAST = "features"  # one row for each row of a customer: what is learned from
+    NOW = "customers"  # one row for each customer as of now: what is predicted
+
+    @property
+    def file(self) -> str:
+        """The name under which the newest table of them is found."""
+        return f"{self}.parquet"
+
+    @property
+    def prefix(self) -> str:
+        """What the names of their partial aggregates begin with."""
+        return "now-" if self is Pairs.NOW else ""
+
+
+@dataclass(frozen=True)
+class KeptSet:
+    """Partial aggregates of one kind, of one source, for some pairs."""
+
+    plan: Plan
+    kind: str
+    dataset: str
+    definition: str
 
 
 def plans(settings: Settings) -> tuple[Plan, ...]:
@@ -54,29 +83,34 @@ class FeatureStep:
     engine: Engine
     schema: Schema
 
-    @property
-    def table(self) -> Path:
-        """Where the feature table lies."""
-        return self.home.ingested / TABLE
+    def table(self, pairs: Pairs) -> Path:
+        """Return where a feature table is found."""
+        return self.home.ingested / pairs.file
 
     @cached_property
     def _plans(self) -> tuple[Plan, ...]:
         return plans(self.home.settings)
 
-    def _data(self) -> tuple[SourceData, ...]:
-        return tuple(
-            SourceData(
-                plan,
-                tuple(datasets.paths(self.home, self.ledger, plan.source)),
-                {
-                    kind: tuple(
-                        datasets.paths(self.home, self.ledger, f"{plan.source}/{kind}", definition=plan.definition)
-                    )
-                    for kind in feature_store.kinds(plan)
-                },
-            )
+    def kept_sets(self, pairs: Pairs) -> list[KeptSet]:
+        """Return what partial aggregates are kept for some pairs. Those of now are worth nothing at another moment."""
+        return [
+            KeptSet(plan, kind, f"{plan.source}/{pairs.prefix}{kind}", self._definition(plan, pairs))
             for plan in self._plans
-        )
+            for kind in feature_store.kinds(plan)
+        ]
+
+    def _definition(self, plan: Plan, pairs: Pairs) -> str:
+        text = plan.definition if pairs is Pairs.PAST else f"{plan.definition} {self.moment}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _data(self, pairs: Pairs) -> tuple[SourceData, ...]:
+        kept: dict[str, dict[str, tuple[Path, ...]]] = {plan.source: {} for plan in self._plans}
+        for each in self.kept_sets(pairs):
+            kept[each.plan.source][each.kind] = self._paths(each.dataset, each.definition)
+        return tuple(SourceData(plan, self._paths(plan.source), kept[plan.source]) for plan in self._plans)
+
+    def _paths(self, dataset: str, definition: str | None = None) -> tuple[Path, ...]:
+        return tuple(datasets.paths(self.home, self.ledger, dataset, definition=definition))
 
     @cached_property
     def _dataset(self) -> str | None:
@@ -90,12 +124,11 @@ class FeatureStep:
     def moment(self) -> dt.datetime:
         """The snapshot of customers as they are now."""
         settings = self.home.settings
-        times = [(each.rows, each.plan.time) for each in self._data() if each.plan.time is not None]
+        times = [(self._paths(plan.source), plan.time) for plan in self._plans if plan.time is not None]
         newest = None
         if self._dataset is not None:
-            newest = self.engine.rows(f"SELECT max({snapshots.of_rows(settings, self.schema)}) FROM {self._dataset} d")[
-                0
-            ][0]
+            snapshot = snapshots.of_rows(settings, self.schema)
+            newest = self.engine.rows(f"SELECT max({snapshot}) FROM {self._dataset} d")[0][0]
         return snapshots.now(settings, times, newest, today=utc_now().date())
 
     # -- partial aggregates ------------------------------------------------------------------------------------
@@ -108,58 +141,84 @@ class FeatureStep:
         """
         if self._dataset is None:
             return []
-        missing = [each.plan.source for each in self._data() if not each.rows]
+        missing = [plan.source for plan in self._plans if not self._paths(plan.source)]
         if missing:
             pattern = self.home.settings.sources[missing[0]].files
             raise SettingsError(f"settings.yaml: sources.{missing[0]}: no row was ingested yet; drop a file whose name"
                                 f" fits `{pattern}`. The run is taken up again then.")  # fmt: skip
         widened(self.schema, self.home.settings)  # refuses names that stand twice
-        base = self._base()
-        pairs = f"SELECT DISTINCT {ID}, {SNAPSHOT} FROM ({base}) w WHERE {ID} IS NOT NULL AND {SNAPSHOT} IS NOT NULL"
-        for data in self._data():
-            self._extend(data, pairs, ledger, run)
-        self._write_table(base)
+        for pairs in Pairs:
+            base = self._base(pairs)
+            for data in self._data(pairs):
+                self._extend(data, pairs, base, ledger, run)
+            self._write_table(pairs, base)
         return self._unknown_keys()
 
-    def _base(self) -> str:
+    def _base(self, pairs: Pairs) -> str:
         assert self._dataset is not None  # noqa: S101 - asked only where there are rows
-        past = snapshots.past_rows(self.home.settings, self.schema, self._dataset)
-        now = snapshots.current_rows(self.schema, self._dataset, self.moment)
-        return f"{past} UNION ALL {now}"
+        if pairs is Pairs.PAST:
+            return snapshots.past_rows(self.home.settings, self.schema, self._dataset)
+        return snapshots.current_rows(self.schema, self._dataset, self.moment)
 
-    def _extend(self, data: SourceData, pairs: str, ledger: Ledger, run: int) -> None:
+    def _extend(self, data: SourceData, pairs: Pairs, base: str, ledger: Ledger, run: int) -> None:
         """Append what this run adds to the partial aggregates of one source, in one transaction."""
-        plan = data.plan
-        if not feature_store.kinds(plan):
+        kept = {each.kind: each for each in self.kept_sets(pairs) if each.plan is data.plan}
+        if not kept:
             return
-        done = max((part.run for part in ledger.parts(f"{plan.source}/sums", definition=plan.definition)), default=0)
-        unread = [self.home.ingested / part.part for part in ledger.parts(plan.source) if part.run > done]
-        queries = feature_store.partials(data, self.engine, pairs=pairs, new_rows=unread)
-        folder, at = self.home.ingested / plan.source, iso(utc_now())
+        sums = kept["sums"]
+        done = max((part.run for part in ledger.parts(sums.dataset, definition=sums.definition)), default=0)
+        unread = [self.home.ingested / part.part for part in ledger.parts(data.plan.source) if part.run > done]
+        wanted = f"SELECT DISTINCT {ID}, {SNAPSHOT} FROM ({base}) w WHERE {ID} IS NOT NULL AND {SNAPSHOT} IS NOT NULL"
+        queries = feature_store.partials(data, self.engine, pairs=wanted, new_rows=unread)
+        folder, at = self.home.ingested / data.plan.source, iso(utc_now())
         written = {
-            kind: ingest.write_query(self.engine, query, folder, f"{kind}-{run:05d}") for kind, query in queries.items()
+            kind: ingest.write_query(self.engine, query, folder, f"{pairs.prefix}{kind}-{run:05d}")
+            for kind, query in queries.items()
         }
         ledger.add(*(
-            bookkeeping.part_record(run, at, part, self.home.ingested, f"{plan.source}/{kind}", plan.definition)
+            bookkeeping.part_record(run, at, part, self.home.ingested, kept[kind].dataset, kept[kind].definition)
             for kind, part in written.items()
         ))  # fmt: skip
 
-    # -- the feature table -------------------------------------------------------------------------------------
+    # -- the feature tables ------------------------------------------------------------------------------------
 
-    def _write_table(self, base: str) -> None:
-        query = self._featured(base)
-        self._check_expressions(base)
-        with files.written_beside(self.table) as beside:
-            self.engine.write(f"SELECT * FROM ({query}) t ORDER BY {feature_store.CURRENT}, _batch, _line", beside)
+    def _write_table(self, pairs: Pairs, base: str) -> None:
+        """Write a feature table, unless the one there is was made of the same; a new name each, linked to at once."""
+        made_of = hashlib.sha256(json.dumps(self._inputs(pairs)).encode()).hexdigest()[:16]
+        table = self.home.ingested / f"{pairs}-{made_of}.parquet"
+        if not table.exists():
+            self._check_expressions(pairs, base)
+            with files.written_beside(table) as beside:
+                self.engine.write(f"SELECT * FROM ({self._featured(pairs, base)}) t ORDER BY _batch, _line", beside)
+        files.point(self.table(pairs), table.name)
+        for former in set(self.home.ingested.glob(f"{pairs}-*.parquet")) - {table}:
+            former.unlink()
 
-    def _featured(self, base: str, kept: Mapping[tuple[str, str], str] | None = None) -> str:
+    def _inputs(self, pairs: Pairs) -> list[Any]:
+        """Return what a feature table is made of: parts that hold anything, and the settings that say how."""
+        settings, ledger = self.home.settings, self.ledger
+        kept = [
+            part for each in self.kept_sets(pairs) for part in ledger.parts(each.dataset, definition=each.definition)
+        ]
+        timeless = [part for plan in self._plans if plan.time is None for part in ledger.parts(plan.source)]
+        return [
+            [part.part for part in (*ledger.parts(), *timeless, *kept) if part.rows],
+            [[feature.name for feature in plan.features] for plan in self._plans],
+            self.schema.canonical,
+            settings.expressions,
+            [settings.snapshot, settings.horizon, settings.key, settings.on_conflict],
+            [settings.target, settings.positive, settings.id, settings.date],
+            str(self.moment) if pairs is Pairs.NOW else None,
+        ]
+
+    def _featured(self, pairs: Pairs, base: str, kept: Mapping[tuple[str, str], str] | None = None) -> str:
         return feature_store.with_features(
-            base, self._data(), self.engine, expressions=self.home.settings.expressions, kept=kept
+            base, self._data(pairs), self.engine, expressions=self.home.settings.expressions, kept=kept
         )
 
-    def _check_expressions(self, base: str) -> None:
+    def _check_expressions(self, pairs: Pairs, base: str) -> None:
         """Try each expression by itself, so that the one that is wrong can be named."""
-        plain = feature_store.with_features(base, self._data(), self.engine, expressions={})
+        plain = feature_store.with_features(base, self._data(pairs), self.engine, expressions={})
         for expression, sql in self.home.settings.expressions.items():
             why = self.engine.refusal(f"SELECT CAST(({sql}) AS DOUBLE) AS {name(expression)} FROM ({plain}) f")
             if why is not None:
@@ -170,26 +229,26 @@ class FeatureStep:
         base = snapshots.asked_rows(self.home.settings, self.schema, query, self.moment)
         pairs = f"SELECT DISTINCT {ID}, {SNAPSHOT} FROM ({base}) w WHERE {ID} IS NOT NULL"
         kept = {}
-        for data in self._data():
-            fresh = SourceData(data.plan, data.rows, {})
+        for plan in self._plans:
+            fresh = SourceData(plan, self._paths(plan.source), {})
             for kind, sql in feature_store.partials(fresh, self.engine, pairs=pairs, new_rows=()).items():
-                table = f"asked_{data.plan.source}_{kind}"
+                table = f"asked_{plan.source}_{kind}"
                 self.engine.table(table, sql)
-                kept[data.plan.source, kind] = name(table)
-        return self._featured(base, kept)
+                kept[plan.source, kind] = name(table)
+        return self._featured(Pairs.PAST, base, kept)
 
     def _unknown_keys(self) -> list[str]:
         """Warn of sources in which none of the customers occurs: most likely their key is another number."""
         warnings = []
-        for plan in self._plans:
-            if plan.time is not None and plan.features:
-                scanned = self.engine.scan(datasets.paths(self.home, self.ledger, f"{plan.source}/sums",
-                                                          definition=plan.definition))  # fmt: skip
-                if not self.engine.rows(f"SELECT coalesce(sum(n), 0) FROM {scanned} k")[0][0]:
-                    warnings.append(
-                        f"sources.{plan.source}: none of the customers occurs in it before a snapshot; is `{plan.key}`"
-                        f" what the customers' rows call `{self.schema.id}`?"
-                    )
+        for each in self.kept_sets(Pairs.PAST):
+            if each.kind != "sums":
+                continue
+            scanned = self.engine.scan(self._paths(each.dataset, each.definition))
+            if not self.engine.rows(f"SELECT coalesce(sum(n), 0) FROM {scanned} k")[0][0]:
+                warnings.append(
+                    f"sources.{each.plan.source}: none of the customers occurs in it before a snapshot; is"
+                    f" `{each.plan.key}` what the customers' rows call `{self.schema.id}`?"
+                )
         return warnings
 
 

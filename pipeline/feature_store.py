@@ -18,7 +18,6 @@ from churnwatch.pipeline.engine import Engine, literal, name
 from churnwatch.pipeline.settings import ColumnType
 
 MOST_CUTS = 64  # of times into slots; with more of them rows are joined to every window by itself
-CURRENT = "_cw_current"  # tells the rows of customers as they are now from those of the past
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,9 @@ def partials(data: SourceData, engine: Engine, *, pairs: str, new_rows: Sequence
         for kind, queries in made.items():
             queries.append(_PARTIAL[kind](plan, later, rows, "JOIN"))
     snapshots = [row[0] for row in engine.rows(f"SELECT DISTINCT {SNAPSHOT} FROM new ORDER BY {SNAPSHOT}")]
-    if snapshots:
+    if snapshots or not known:  # where nobody is asked about, so that there is a part to read
         rows = _rows(plan, engine, data.rows)
-        slotted = len(cuts(plan, snapshots)) <= MOST_CUTS
+        slotted = 0 < len(cuts(plan, snapshots)) <= MOST_CUTS
         for kind, queries in made.items():
             if kind == "sums" and slotted:
                 queries.append(_slotted_sums(plan, engine, rows, snapshots))

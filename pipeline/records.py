@@ -143,10 +143,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class PartReplacement:
-    """A part whose rows stand in a larger one now."""
+    """A part whose rows stand in a larger one now, or whose aggregates are of a definition that is gone (None)."""
 
     part: str
-    replaced_by: str
+    replaced_by: str | None
     run: int
     at: str
 

@@ -26,6 +26,7 @@ from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN, Dataset, of_main
 from churnwatch.pipeline.engine import Engine, duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
+from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ingest import QUARANTINE
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
@@ -67,7 +68,7 @@ def recover(home: Home, ledger: Ledger, *, why: str = "the process ended before 
         # Only what runs write: a command such as `export` may be writing beside it this very moment.
         (home.ingested, "part*"),
         (home.ingested, "ingestedfiles*"),
-        (home.ingested, "features*"),
+        *((home.ingested, f"{pairs}*") for pairs in Pairs),
         *((home.ingested / source, "*") for source in home.settings.sources),
         (home.ingested / QUARANTINE, "run-*"),
         (home.models, "v*"),
@@ -158,7 +159,9 @@ def _attempt(home: Home, ledger: Ledger, run: int, progress: Progress) -> Outcom
     attempt = ledger.begin_attempt(run, at=iso(utc_now()), pid=os.getpid(), settings=_settings(home))
     try:
         with (
-            duckdb_engine(home.state / "spill", threads=home.settings.training.threads) as local,
+            duckdb_engine(
+                home.state / "spill", threads=home.settings.training.threads, memory_gb=home.settings.memory_gb
+            ) as local,
             _engine(home, local) as engine,
         ):
             line, warnings = _Recorded(home, ledger, local, engine, run, attempt, progress).all()

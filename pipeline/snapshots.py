@@ -11,7 +11,6 @@ import pyarrow.parquet
 from churnwatch.pipeline.aggregates import ID, SNAPSHOT
 from churnwatch.pipeline.engine import literal, name
 from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.feature_store import CURRENT
 from churnwatch.pipeline.features import current_customers
 from churnwatch.pipeline.schema import ROW_COLUMNS, Schema
 from churnwatch.pipeline.settings import Settings
@@ -76,13 +75,13 @@ def _newest(part: Path, column: str) -> dt.datetime | None:
 
 def past_rows(settings: Settings, schema: Schema, dataset: str) -> str:
     """Return the query of the customers' rows as they came in, each with its id and snapshot."""
-    return _rows(schema, f"SELECT * FROM {dataset} AS d", of_rows(settings, schema), "false", keep_target=True)
+    return _rows(schema, f"SELECT * FROM {dataset} AS d", of_rows(settings, schema), keep_target=True)
 
 
 def current_rows(schema: Schema, dataset: str, moment: dt.datetime) -> str:
     """Return the query of the customers as they are now; whether they leave is not known, so they have no target."""
     customers = current_customers(schema, dataset) or ""
-    return _rows(schema, customers, f"CAST({literal(str(moment))} AS TIMESTAMP)", "true", keep_target=False)
+    return _rows(schema, customers, f"CAST({literal(str(moment))} AS TIMESTAMP)", keep_target=False)
 
 
 def asked_rows(settings: Settings, schema: Schema, query: str, moment: dt.datetime) -> str:
@@ -92,7 +91,7 @@ def asked_rows(settings: Settings, schema: Schema, query: str, moment: dt.dateti
     return f"SELECT a.*, {name(schema.id or '')} AS {ID}, {snapshot} AS {SNAPSHOT} FROM ({query}) a"
 
 
-def _rows(schema: Schema, query: str, snapshot: str, current: str, *, keep_target: bool) -> str:
+def _rows(schema: Schema, query: str, snapshot: str, *, keep_target: bool) -> str:
     columns = [
         name(column)
         if keep_target or column != schema.target
@@ -100,7 +99,4 @@ def _rows(schema: Schema, query: str, snapshot: str, current: str, *, keep_targe
         for column in schema.names
     ]
     ours = ", ".join([*columns, *ROW_COLUMNS])
-    return (
-        f"SELECT {ours}, {name(schema.id or '')} AS {ID}, {snapshot} AS {SNAPSHOT}, {current} AS {CURRENT}"
-        f" FROM ({query}) r"
-    )
+    return f"SELECT {ours}, {name(schema.id or '')} AS {ID}, {snapshot} AS {SNAPSHOT} FROM ({query}) r"

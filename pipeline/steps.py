@@ -30,8 +30,7 @@ from churnwatch.pipeline.datasets import Dataset, Intake, of_main, paths
 from churnwatch.pipeline.engine import Engine, name
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate
-from churnwatch.pipeline.feature_step import FeatureStep, featured, plans, widened
-from churnwatch.pipeline.feature_store import CURRENT
+from churnwatch.pipeline.feature_step import FeatureStep, Pairs, featured, widened
 from churnwatch.pipeline.features import Featured, Rows, labelled_rows
 from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window
 from churnwatch.pipeline.ledger.writer import Ledger
@@ -79,7 +78,8 @@ class Steps:
 
     def compact(self) -> None:
         """Merge small parts."""
-        compact(self._home, self._ledger, self._engine, plans(self._home.settings), self._run)
+        kept = [each for pairs in Pairs for each in self._features.kept_sets(pairs)] if self._features else []
+        compact(self._home, self._ledger, self._engine, kept, self._run)
 
     def has_news(self) -> bool:
         """Tell whether the run brought labelled rows that were not there before."""
@@ -194,7 +194,7 @@ class Steps:
     def _dataset(self) -> str:
         """What stands after FROM to read the customers' rows, with their features where there are sources."""
         if self._features is not None:
-            return self._engine.scan([self._features.table])
+            return self._engine.scan([self._features.table(Pairs.PAST)])
         settings = self._home.settings
         key = settings.key if settings.on_conflict == "latest" else ()
         return features.dataset(self._schema, self._engine, paths(self._home, self._ledger), key=key)
@@ -208,7 +208,8 @@ class Steps:
     def _customers(self) -> str | None:
         """The query of the customers as they are now."""
         if self._features is not None and self._schema.id is not None:
-            return f"SELECT * FROM {self._dataset} AS f WHERE {CURRENT} ORDER BY {name(self._schema.id)}"
+            customers = self._engine.scan([self._features.table(Pairs.NOW)])
+            return f"SELECT * FROM {customers} AS f ORDER BY {name(self._schema.id)}"
         return features.current_customers(self._schema, self._dataset)
 
     @cached_property

@@ -295,7 +295,7 @@ def m002_sources(db: Database) -> None:
         "ALTER TABLE parts ADD COLUMN definition TEXT",
         """CREATE TABLE part_replacements (
             part TEXT PRIMARY KEY REFERENCES parts (part),
-            replaced_by TEXT NOT NULL REFERENCES parts (part),
+            replaced_by TEXT REFERENCES parts (part),
             run INTEGER NOT NULL REFERENCES runs,
             at TEXT NOT NULL
         ) STRICT, WITHOUT ROWID""",

@@ -182,6 +182,11 @@ class Reader:
         """Return the parts of all data sets that hold rows, not what was computed from them."""
         return [Part(**row) for row in self.rows(f"{_PARTS} AND definition IS NULL ORDER BY dataset, run, part")]
 
+    def stale_parts(self, dataset: str, definition: str) -> list[str]:
+        """Return parts of a data set of partial aggregates that were made by another definition."""
+        found = self.rows(f"{_PARTS} AND dataset = ? AND definition != ? ORDER BY part", dataset, definition)
+        return [row["part"] for row in found]
+
     def replaced_parts(self, before_run: int) -> list[str]:
         """Return parts that were merged into larger ones by runs before this one."""
         found = self.rows("SELECT part FROM part_replacements WHERE run < ? ORDER BY part", before_run)

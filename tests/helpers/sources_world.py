@@ -15,7 +15,7 @@ from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.compaction import compact
 from churnwatch.pipeline.datasets import MAIN, Dataset, Intake
 from churnwatch.pipeline.engine import Engine
-from churnwatch.pipeline.feature_step import FeatureStep, plans
+from churnwatch.pipeline.feature_step import FeatureStep, Pairs
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.scan import observe
@@ -118,7 +118,8 @@ class World:
         step = FeatureStep(self.home, self.ledger, self.engine, main)
         step.update(self.ledger, run)
         if compacted:
-            compact(self.home, self.ledger, self.engine, plans(self.home.settings), run)
+            kept = [each for pairs in Pairs for each in step.kept_sets(pairs)]
+            compact(self.home, self.ledger, self.engine, kept, run)
         return step
 
     def _seen(self, path: Path) -> Source:
@@ -128,8 +129,13 @@ class World:
 
     def table(self) -> dict[tuple[str, dt.datetime, bool], dict[str, Any]]:
         """Return the feature table by customer, snapshot, and whether it is the customer as of now."""
-        found = self.engine.arrow(f"SELECT * FROM {self.engine.scan([self.home.ingested / 'features.parquet'])} f")
-        return {(row["id"], row["_cw_snapshot"], row["_cw_current"]): row for row in found.to_pylist()}
+        found = {}
+        for pairs in Pairs:
+            rows = self.engine.arrow(
+                f"SELECT * FROM {self.engine.scan([self.home.ingested / pairs.file])} f"
+            ).to_pylist()
+            found |= {(row["id"], row["_cw_snapshot"], pairs is Pairs.NOW): row for row in rows}
+        return found
 
     def expected(self, who: str, snapshot: dt.datetime) -> dict[str, Any]:
         """Compute a customer's features from all visits before a snapshot."""

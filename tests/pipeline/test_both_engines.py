@@ -13,6 +13,7 @@ import pytest
 from spark_server import SparkServer
 
 from churnwatch.pipeline import compaction, datasets, run, sample_kkbox, settings
+from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.sample_settings import settings_for
@@ -137,7 +138,8 @@ def _assert_same(home: Home, other: Home) -> None:
         ]
         assert decisions[0] == decisions[1]
         predictions = [sorted(row["path"] for row in each.predictions()) for each in (ours, theirs)]
-    _assert_close(home.ingested / "features.parquet", other.ingested / "features.parquet", ("msno", "_cw_snapshot"))
+    for pairs in Pairs:
+        _assert_close(home.ingested / pairs.file, other.ingested / pairs.file, ("msno", "_cw_snapshot"))
     assert predictions[0] == predictions[1]
     for path in predictions[0]:
         _assert_close(home.predictions / path, other.predictions / path, ("msno",))

@@ -92,3 +92,10 @@ def test_nothing_is_downloaded(tmp_path: Path) -> None:
     with duckdb_engine(tmp_path / "spill", threads=1) as engine:
         found = engine.rows("SELECT current_setting('autoinstall_known_extensions'), current_setting('threads')")
     assert found == [(False, 1)]
+
+
+def test_what_does_not_fit_into_memory_spills(tmp_path: Path) -> None:
+    with duckdb_engine(tmp_path / "spill", threads=1, memory_gb=0.25) as small:
+        small.table("t", "SELECT i, repeat('x', 100) || i AS t FROM range(4000000) AS r(i)")
+        assert small.rows("SELECT count(*) FROM t") == [(4_000_000,)]
+        assert list((tmp_path / "spill").iterdir())

@@ -15,7 +15,7 @@ from sources_world import FIRST, SETTINGS, Visit, World, assert_as_expected
 from churnwatch.pipeline import compaction, feature_store
 from churnwatch.pipeline.engine import DuckDB, duckdb_engine
 from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.feature_step import described
+from churnwatch.pipeline.feature_step import Pairs, described
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.settings import load, parse
 
@@ -121,6 +121,34 @@ def test_new_rows_are_added_without_reading_the_old_ones_again(world: World, mon
     reading = [sql for sql in queried if old.part in sql]
     assert len(reading) == 1
     assert "SEMI JOIN" in reading[0]
+    assert_as_expected(world)
+
+
+def test_what_is_learned_from_is_not_written_again_when_nothing_before_its_snapshots_came(world: World) -> None:
+    world.run([world.drop_plans([("a", "small", 1)]), world.drop_labels([("a", MARCH, 0)]),
+               world.drop_visits([Visit("a", FIRST, 2.0, 1, "home")])])  # fmt: skip
+    tables = [(world.home.ingested / pairs.file).resolve() for pairs in Pairs]
+    written = tables[0].stat().st_mtime_ns
+    world.run([world.drop_visits([Visit("a", MARCH + DAY, 3.0, 1, "home")])])
+    past, now = ((world.home.ingested / pairs.file).resolve() for pairs in Pairs)
+    assert (past, past.stat().st_mtime_ns) == (tables[0], written)
+    assert now != tables[1]
+    assert not tables[1].exists()
+    assert_as_expected(world)
+    world.run([world.drop_visits([Visit("a", MARCH - DAY, 3.0, 1, "late")])])
+    assert (world.home.ingested / Pairs.PAST.file).resolve() != past
+    assert_as_expected(world)
+
+
+def test_aggregates_of_a_moment_that_has_gone_by_are_given_up(world: World) -> None:
+    world.run([world.drop_plans([("a", "small", 1)]), world.drop_labels([("a", MARCH, 0)]),
+               world.drop_visits([Visit("a", FIRST, 2.0, 1, "home")])], compacted=True)  # fmt: skip
+    folder = world.home.ingested / "visits"
+    [former] = folder.glob("now-sums-*")
+    world.run([world.drop_visits([Visit("a", MARCH + DAY, 3.0, 1, "home")])], compacted=True)
+    assert former.exists()  # until the next run
+    world.run([world.drop_visits([Visit("a", MARCH + DAY, 4.0, 1, "home")])], compacted=True)
+    assert not former.exists()
     assert_as_expected(world)
 
 

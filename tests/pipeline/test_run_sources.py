@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from churnwatch.pipeline import run, sample_kkbox, train
+from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import FileState, Status
 from churnwatch.pipeline.run import Outcome
@@ -178,8 +179,9 @@ def test_a_run_killed_while_it_makes_features_ends_as_if_nothing_had_been(
             _drop(home, months)
     [outcome] = _drop(home, [])
     assert outcome.status is Status.DONE
-    tables = [pyarrow.parquet.read_table(each.ingested / "features.parquet") for each in (home, whole)]
-    assert tables[0].equals(tables[1])
+    for pairs in Pairs:
+        tables = [pyarrow.parquet.read_table(each.ingested / pairs.file) for each in (home, whole)]
+        assert tables[0].equals(tables[1])
 
 
 def _killed(*_: object) -> None:
