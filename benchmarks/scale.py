@@ -73,6 +73,7 @@ PART = 1_000_000  # rows of one part of the history
 CUSTOMERS = 1_000_000
 REPEATS = 5
 THREADS = 2
+MEMORY_GB = float(os.environ.get("CHURNWATCH_MEMORY_GB", "2"))  # of the engine, as in the settings; children inherit it
 SETTINGS = """\
 target: left
 positive: 1
@@ -281,7 +282,7 @@ class _Watch:
 def measure_drop(path: str, history: list[str], folder: str, expected: int) -> dict[str, Any]:
     """Ingest a drop a few times; return the median."""
     took = []
-    with duckdb_engine(Path(folder) / "spill", threads=THREADS) as engine:
+    with duckdb_engine(Path(folder) / "spill", threads=THREADS, memory_gb=MEMORY_GB) as engine:
         for _ in range(REPEATS):
             laps, accepted = _ingested(Path(path), engine, [Path(part) for part in history], Path(folder))
             assert accepted == expected, accepted
@@ -386,7 +387,10 @@ def measure_drops(csvs: list[str], folder: str, *, compacted: bool) -> dict[str,
     home = _home(Path(folder), SETTINGS)
     paths = _into(home.source, [Path(path) for path in csvs])
     took = []
-    with Ledger.open(home.ledger) as ledger, duckdb_engine(home.state / "spill", threads=THREADS) as engine:
+    with (
+        Ledger.open(home.ledger) as ledger,
+        duckdb_engine(home.state / "spill", threads=THREADS, memory_gb=MEMORY_GB) as engine,
+    ):
         for path in paths:
             watch = _Watch()
             number = _take_in(home, ledger, engine, [path])
@@ -433,7 +437,7 @@ def measure_keys(parts: list[str], rows: int, folder: str) -> dict[str, Any]:
     known = f"SELECT CAST(floor(i * ({rows} / {half}.0)) AS BIGINT) FROM range({half}) AS r(i)"
     numbers = f"({known} UNION ALL SELECT {rows} + i FROM range({half}) AS r(i))"
     took = []
-    with duckdb_engine(Path(folder) / "spill", threads=THREADS) as engine:
+    with duckdb_engine(Path(folder) / "spill", threads=THREADS, memory_gb=MEMORY_GB) as engine:
         columns = "'c' AS id, 1 AS a, 0.5 AS b, 0.5 AS c, 1 AS \"left\", CAST(1 AS BIGINT) AS _batch, false AS _holdout"
         engine.table("keyed", f"SELECT {columns}, k.*, row_number() OVER () AS _line FROM ({_keys(numbers)}) k")
         for _ in range(REPEATS):
@@ -466,7 +470,7 @@ def make_csv(folder: str, rows: int) -> None:
 
 def measure_csv(path: str, folder: str, expected: int) -> dict[str, Any]:
     """Ingest one file; return the seconds of each step."""
-    with duckdb_engine(Path(folder) / "spill", threads=THREADS) as engine:
+    with duckdb_engine(Path(folder) / "spill", threads=THREADS, memory_gb=MEMORY_GB) as engine:
         laps, accepted = _ingested(Path(path), engine, [], Path(folder))
     assert accepted == expected, accepted
     return {"laps": laps}
@@ -506,7 +510,10 @@ def make_kkbox(folder: str, rows: int) -> None:
 def make_kkbox_home(folder: str, csvs: str) -> None:
     """Take the months in, one after another, and leave the features to be made."""
     home = _home(Path(folder), settings_for("kkbox"))
-    with Ledger.open(home.ledger) as ledger, duckdb_engine(home.state / "spill", threads=THREADS) as engine:
+    with (
+        Ledger.open(home.ledger) as ledger,
+        duckdb_engine(home.state / "spill", threads=THREADS, memory_gb=MEMORY_GB) as engine,
+    ):
         for month in range(1, 5):
             paths = sorted(Path(csvs).glob(f"*-2026-{month:02d}.csv"))
             _take_in(home, ledger, engine, _into(home.source, paths))
@@ -531,7 +538,10 @@ def measure_features(home: str, drop: str | None = None) -> dict[str, Any]:
     """Bring the features up to date, after a drop if one is given; return the seconds of both."""
     there = settings.load(Path(home))
     watch = _Watch()
-    with Ledger.open(there.ledger) as ledger, duckdb_engine(there.state / "spill", threads=THREADS) as engine:
+    with (
+        Ledger.open(there.ledger) as ledger,
+        duckdb_engine(there.state / "spill", threads=THREADS, memory_gb=MEMORY_GB) as engine,
+    ):
         if drop:
             number = _take_in(there, ledger, engine, _into(there.source, [Path(drop)]))
         else:
@@ -608,7 +618,7 @@ def measure_predict(matrix: str, model: str, folder: str) -> dict[str, Any]:
     kinds |= {column: settings.Column(type=settings.ColumnType.NUMBER) for column in WIDE}
     shape = schema.from_settings(settings.parse("target: y\npositive: 1\nid: id\n"), kinds)
     fitted = joblib.load(model)
-    with duckdb_engine(Path(folder) / "spill", threads=THREADS) as engine:
+    with duckdb_engine(Path(folder) / "spill", threads=THREADS, memory_gb=MEMORY_GB) as engine:
         watch = _Watch()
         found = predict.predict(fitted, shape, engine, f"SELECT * FROM {engine.scan([Path(matrix)])}", keep=["id"],
                                 version="v1", ranked=True)  # fmt: skip
@@ -692,7 +702,7 @@ def make_run_home(folder: str, csvs: list[str]) -> None:
     """Take a history in, of which the last file trains and releases a first model."""
     home = _home(Path(folder), SETTINGS)
     with Ledger.open(home.ledger) as ledger:
-        with duckdb_engine(home.state / "spill", threads=THREADS) as engine:
+        with duckdb_engine(home.state / "spill", threads=THREADS, memory_gb=MEMORY_GB) as engine:
             for path in csvs[:-1]:
                 _take_in(home, ledger, engine, _into(home.source, [Path(path)]))
         _into(home.source, [Path(csvs[-1])])

@@ -160,14 +160,15 @@ class Plan:
         return literal(feature.value or "")
 
     def _slot(self, feature: Feature, kind: str, window: str) -> str:
-        return f"{kind}_{window}_{self._number(feature.column)}"
+        return f"{kind}_{window}_{self.number(feature.column)}"
 
     def _share_slot(self, feature: Feature) -> str:
         values = sorted({f.value or "" for f in self.features if f.column == feature.column and f.value is not None})
         return f"{self._slot(feature, 'e', feature.window or 'all')}_{values.index(feature.value or '')}"
 
-    def _number(self, column: str) -> int:
-        return [ROW, *self.columns, *self.computed].index(column)
+    def number(self, column: str) -> int:
+        """Return by what number a column is known in what is kept; the order in the settings does not count."""
+        return [ROW, *sorted([*self.columns, *self.computed])].index(column)
 
     def type_of(self, column: str) -> ColumnType:
         """Return the type of a column, declared or computed."""
@@ -297,6 +298,18 @@ def _check(source: str, settings: SourceTable, column: str, function: str, types
         raise SettingsError(f"{where} needs numbers, and the column is of type {types[column]}.")
     elif function == "distinct" and types[column] is ColumnType.NUMBER:
         raise SettingsError(f"{where} needs texts, whole numbers or dates, and the column is of type number.")
+    elif kind == "share" and not _is_of(types[column], value):
+        raise SettingsError(f"{where} asks for a value that a column of type {types[column]} cannot have.")
+
+
+def _is_of(kind: ColumnType, value: str) -> bool:
+    if kind is ColumnType.TEXT:
+        return True
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return kind in _NUMBERS
 
 
 def _made(

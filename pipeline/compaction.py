@@ -17,7 +17,7 @@ from churnwatch.pipeline.datasets import MAIN
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.feature_step import KeptSet
 from churnwatch.pipeline.ledger.writer import Ledger
-from churnwatch.pipeline.records import Part, PartReplacement
+from churnwatch.pipeline.records import Aggregated, Part, PartReplacement
 from churnwatch.pipeline.settings import Home
 
 FANOUT = 8
@@ -31,12 +31,14 @@ def compact(home: Home, ledger: Ledger, engine: Engine, kept: Sequence[KeptSet],
     for part in ledger.replaced_parts(run):
         (home.ingested / part).unlink(missing_ok=True)
     merging = _Merging(home, ledger, engine, run)
-    merged = 0
-    for dataset in (MAIN, *home.settings.sources):
-        merged += merging.merge(dataset, None, "part", lambda scanned: f"SELECT * FROM {scanned} AS p")
     for each in kept:
         stale, at = ledger.stale_parts(each.dataset, each.definition), iso(utc_now())
         ledger.add(*(PartReplacement(part, None, run, at) for part in stale))
+    merged = 0
+    for dataset in (MAIN, *home.settings.sources):
+        over = [each for each in kept if each.plan.source == dataset and each.kind == "sums"]
+        merged += merging.merge(dataset, None, "part", lambda scanned: f"SELECT * FROM {scanned} AS p", over)
+    for each in kept:
         stem = f"{each.dataset.partition('/')[2]}-{run:05d}-merged"
         merged += merging.merge(each.dataset, each.definition, stem, _merging_query(each))
     return merged
@@ -52,19 +54,33 @@ class _Merging:
     def __init__(self, home: Home, ledger: Ledger, engine: Engine, run: int) -> None:
         self._home, self._ledger, self._engine, self._run = home, ledger, engine, run
 
-    def merge(self, dataset: str, definition: str | None, stem: str, query: Callable[[str], str]) -> int:
-        """Merge parts of one data set; return how many were."""
+    def merge(
+        self,
+        dataset: str,
+        definition: str | None,
+        stem: str,
+        query: Callable[[str], str],
+        over: Sequence[KeptSet] = (),
+    ) -> int:
+        """Merge parts of one data set; return how many were.
+
+        Parts of rows are left alone as long as partial aggregates `over` them lack some: a merged part is in them as a
+        whole, or not at all.
+        """
         parts = of_a_size(self._ledger.parts(dataset, definition=definition))
-        if not parts:
+        names = {part.part for part in parts}
+        if not parts or any(names - self._ledger.aggregated(each.dataset, each.definition) for each in over):
             return 0
         home, at = self._home, iso(utc_now())
         folder = home.ingested / dataset.partition("/")[0]
         scanned = self._engine.scan([home.ingested / part.part for part in parts])
         written = ingest.write_query(self._engine, query(scanned), folder, stem)
-        # Its run is that of the newest part in it: rows of later runs are those that no partial aggregate has yet.
-        newest = max(part.run for part in parts)
-        record = bookkeeping.part_record(newest, at, written, home.ingested, dataset, definition)
-        self._ledger.add(record, *(PartReplacement(part.part, record.part, self._run, at) for part in parts))
+        record = bookkeeping.part_record(self._run, at, written, home.ingested, dataset, definition)
+        self._ledger.add(
+            record,
+            *(PartReplacement(part, record.part, self._run, at) for part in sorted(names)),
+            *(Aggregated(each.dataset, each.definition, record.part, self._run) for each in over),
+        )
         return len(parts)
 
 

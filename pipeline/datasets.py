@@ -16,6 +16,7 @@ from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Classified, Refused, Source
+from churnwatch.pipeline.records import Profile
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home, Settings
 
@@ -41,8 +42,14 @@ class Dataset:
 
 def role(settings: Settings, path: str) -> str:
     """Return the name of the source that a file belongs to, `MAIN` if to none."""
-    found = (name for name, source in settings.sources.items() if fnmatchcase(path, source.files))
-    return next(found, MAIN)
+    return next((name for name, source in settings.sources.items() if fits(path, source.files)), MAIN)
+
+
+def fits(path: str, pattern: str) -> bool:
+    """Tell whether a file's path fits a glob, whose folder is no glob."""
+    folder, _, name = path.rpartition("/")
+    in_folder, _, names = pattern.rpartition("/")
+    return folder == in_folder and fnmatchcase(name, names)
 
 
 def of_main(settings: Settings, sources: Iterable[Source]) -> list[Source]:
@@ -50,12 +57,9 @@ def of_main(settings: Settings, sources: Iterable[Source]) -> list[Source]:
     return [source for source in sources if role(settings, source.file.path) == MAIN]
 
 
-def paths(
-    home: Home, ledger: Reader, dataset: str = MAIN, *, definition: str | None = None, run: int | None = None
-) -> list[Path]:
-    """Return where the parts of a data set lie, all or those of one run."""
-    parts = ledger.parts(dataset, definition=definition)
-    return [home.ingested / part.part for part in parts if run is None or part.run == run]
+def paths(home: Home, ledger: Reader, dataset: str = MAIN, *, definition: str | None = None) -> list[Path]:
+    """Return where the parts of a data set lie."""
+    return [home.ingested / part.part for part in ledger.parts(dataset, definition=definition)]
 
 
 class Intake:
@@ -65,6 +69,7 @@ class Intake:
         self._home, self._ledger, self._run, self._at = home, ledger, run, at
         self._local, self._engine = local, engine
         self._records: list[Any] = []
+        self._profiles: dict[str, Profile] = {}  # by name: a customers' column may be called as a source's is shown
         self.warnings: list[str] = []
 
     def take(self, datasets: Sequence[Dataset], sources: Sequence[Source], *, promise_holdout: bool) -> None:
@@ -75,7 +80,7 @@ class Intake:
             mine = [source for source in there if role(settings, source.file.path) == dataset.name]
             if mine or dataset.is_main:
                 self._into(dataset, mine, promise_holdout=promise_holdout and dataset.is_main)
-        self._ledger.add(*self._records)
+        self._ledger.add(*self._records, *self._profiles.values())
 
     def _into(self, dataset: Dataset, sources: Sequence[Source], *, promise_holdout: bool) -> None:
         home, settings = self._home, self._home.settings
@@ -101,14 +106,16 @@ class Intake:
         for refused in (*found.refused, *loaded.refused):
             self._records.append(bookkeeping.refusal_record(self._run, self._at, refused))
         self._records += [bookkeeping.quarantine_record(self._run, each) for each in loaded.quarantines]
-        self._records += [bookkeeping.profile_record(self._run, each, dataset.name) for each in profiles]
+        for each in profiles:
+            record = bookkeeping.profile_record(self._run, each, dataset.name)
+            self._profiles.setdefault(record.column_name, record)
         if part:
             self._records.append(bookkeeping.part_record(self._run, self._at, part, home.ingested, dataset.name))
 
     def _without_labels(self, found: Classified) -> Classified:
         """Refuse files that should hold outcomes and have none, instead of taking them for requests to score."""
         labels = self._home.settings.labels
-        wrong = [each for each in found.requests if labels and fnmatchcase(each.source.file.path, labels)]
+        wrong = [each for each in found.requests if labels and fits(each.source.file.path, labels)]
         reason = f"line 1: `labels` says that it holds outcomes, but it has no column `{self._home.settings.target}`"
         refused = (*found.refused, *(Refused(each.source, reason) for each in wrong))
         return Classified(found.labelled, tuple(each for each in found.requests if each not in wrong), refused)

@@ -6,6 +6,7 @@ Names are quoted by `name`, texts by `literal`; nothing else from outside ever g
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,11 @@ def name(identifier: str) -> str:
 def literal(text: str) -> str:
     """Quote a text value."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def file_literal(path: Path) -> str:
+    """Quote the path of one file for DuckDB, to which a name with `*`, `?` or `[` would mean several."""
+    return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)))
 
 
 class Engine(Protocol):
@@ -106,7 +112,7 @@ class DuckDB:
 
     def scan(self, parts: Sequence[Path]) -> str:
         """Return a table expression over Parquet files; see `Engine.scan`."""
-        return f"read_parquet([{', '.join(literal(str(part)) for part in parts)}])"
+        return f"read_parquet([{', '.join(file_literal(part) for part in parts)}])"
 
     def mapped(
         self,
@@ -132,6 +138,12 @@ class DuckDB:
     def _guarded(query: Callable[[], T]) -> T:
         try:
             return query()
+        except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+            # Our own casts try first; only an expression of the user's can fail. The reason would hold a cell's value.
+            raise DataError(
+                "a value in the data is not what an expression takes it for, or too large"
+                f" ({type(error).__name__}); see `expressions`, `computed` and `features` in settings.yaml"
+            ) from None
         except duckdb.Error as error:
             # A broken Parquet file comes as the base class itself; a mistake in SQL has a class of its own.
             if type(error) is duckdb.Error or isinstance(error, _EXPECTED):

@@ -21,6 +21,7 @@ from churnwatch.pipeline.feature_store import SourceData
 from churnwatch.pipeline.features import Featured
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import Aggregated
 from churnwatch.pipeline.schema import Schema, check_names
 from churnwatch.pipeline.settings import Column, ColumnType, Home, Settings
 
@@ -147,6 +148,7 @@ class FeatureStep:
             raise SettingsError(f"settings.yaml: sources.{missing[0]}: no row was ingested yet; drop a file whose name"
                                 f" fits `{pattern}`. The run is taken up again then.")  # fmt: skip
         widened(self.schema, self.home.settings)  # refuses names that stand twice
+        self._check_computed()
         for pairs in Pairs:
             base = self._base(pairs)
             for data in self._data(pairs):
@@ -166,19 +168,24 @@ class FeatureStep:
         if not kept:
             return
         sums = kept["sums"]
-        done = max((part.run for part in ledger.parts(sums.dataset, definition=sums.definition)), default=0)
-        unread = [self.home.ingested / part.part for part in ledger.parts(data.plan.source) if part.run > done]
+        done = ledger.aggregated(sums.dataset, sums.definition)
+        unread = [part.part for part in ledger.parts(data.plan.source) if part.part not in done]
         wanted = f"SELECT DISTINCT {ID}, {SNAPSHOT} FROM ({base}) w WHERE {ID} IS NOT NULL AND {SNAPSHOT} IS NOT NULL"
-        queries = feature_store.partials(data, self.engine, pairs=wanted, new_rows=unread)
+        queries = feature_store.partials(
+            data, self.engine, pairs=wanted, new_rows=[self.home.ingested / part for part in unread]
+        )
         folder, at = self.home.ingested / data.plan.source, iso(utc_now())
         written = {
-            kind: ingest.write_query(self.engine, query, folder, f"{pairs.prefix}{kind}-{run:05d}")
+            kind: ingest.write_query(
+                self.engine, query, folder, f"{pairs.prefix}{kind}-{run:05d}-{sums.definition[:8]}"
+            )
             for kind, query in queries.items()
         }
-        ledger.add(*(
+        parts = [
             bookkeeping.part_record(run, at, part, self.home.ingested, kept[kind].dataset, kept[kind].definition)
             for kind, part in written.items()
-        ))  # fmt: skip
+        ]
+        ledger.add(*parts, *(Aggregated(sums.dataset, sums.definition, part, run) for part in unread))
 
     # -- the feature tables ------------------------------------------------------------------------------------
 
@@ -203,7 +210,7 @@ class FeatureStep:
         timeless = [part for plan in self._plans if plan.time is None for part in ledger.parts(plan.source)]
         return [
             [part.part for part in (*ledger.parts(), *timeless, *kept) if part.rows],
-            [[feature.name for feature in plan.features] for plan in self._plans],
+            [(plan.definition, [feature.name for feature in plan.features]) for plan in self._plans],
             self.schema.canonical,
             settings.expressions,
             [settings.snapshot, settings.horizon, settings.key, settings.on_conflict],
@@ -215,6 +222,14 @@ class FeatureStep:
         return feature_store.with_features(
             base, self._data(pairs), self.engine, expressions=self.home.settings.expressions, kept=kept
         )
+
+    def _check_computed(self) -> None:
+        for source, given in self.home.settings.sources.items():
+            for column, sql in given.computed.items():
+                scanned = self.engine.scan(self._paths(source))
+                why = self.engine.refusal(f"SELECT CAST(({sql}) AS DOUBLE) AS {name(column)} FROM {scanned} AS s")
+                if why is not None:
+                    raise SettingsError(f"settings.yaml: sources.{source}.computed.{column}: {why}")
 
     def _check_expressions(self, pairs: Pairs, base: str) -> None:
         """Try each expression by itself, so that the one that is wrong can be named."""

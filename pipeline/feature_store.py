@@ -17,6 +17,7 @@ from churnwatch.pipeline.aggregates import ID, SNAPSHOT, Plan
 from churnwatch.pipeline.engine import Engine, literal, name
 from churnwatch.pipeline.settings import ColumnType
 
+_SANE_YEAR = 1000
 MOST_CUTS = 64  # of times into slots; with more of them rows are joined to every window by itself
 
 
@@ -68,7 +69,7 @@ def partials(data: SourceData, engine: Engine, *, pairs: str, new_rows: Sequence
     snapshots = [row[0] for row in engine.rows(f"SELECT DISTINCT {SNAPSHOT} FROM new ORDER BY {SNAPSHOT}")]
     if snapshots or not known:  # where nobody is asked about, so that there is a part to read
         rows = _rows(plan, engine, data.rows)
-        slotted = 0 < len(cuts(plan, snapshots)) <= MOST_CUTS
+        slotted = bool(snapshots) and _is_sane(snapshots) and len(cuts(plan, snapshots)) <= MOST_CUTS
         for kind, queries in made.items():
             if kind == "sums" and slotted:
                 queries.append(_slotted_sums(plan, engine, rows, snapshots))
@@ -111,6 +112,11 @@ def _joined(plan: Plan, pairs: str, rows: str, join: str) -> str:
 def _partial_sums(plan: Plan, pairs: str, rows: str, join: str) -> str:
     made = ", ".join(f"{kept.partial} AS {name(kept.name)}" for kept in plan.kept)
     return f"SELECT p.{ID}, p.{SNAPSHOT}, {made} {_joined(plan, pairs, rows, join)} GROUP BY p.{ID}, p.{SNAPSHOT}"
+
+
+def _is_sane(snapshots: Sequence[dt.datetime]) -> bool:
+    """Tell whether windows before these moments can be reckoned here, too: a mistyped year 1 has no month before."""
+    return all(isinstance(each, dt.datetime) and each.year >= _SANE_YEAR for each in snapshots)
 
 
 def cuts(plan: Plan, snapshots: Sequence[dt.datetime]) -> list[dt.datetime]:
@@ -183,7 +189,7 @@ def _partial_distinct(plan: Plan, pairs: str, rows: str, _join: str) -> str:
     for column in plan.distinct_columns:
         value = f"r.{name(column)}"
         text = f"CAST(CAST({value} AS DATE) AS STRING)" if _is_date(plan, column) else f"CAST({value} AS STRING)"
-        number = list(plan.columns).index(column)
+        number = plan.number(column)
         queries.append(
             f"SELECT p.{ID}, p.{SNAPSHOT}, {number} AS _column, {text} AS _value, max(r._cw_t) AS _cw_t"
             f" {_joined(plan, pairs, rows, 'JOIN')} WHERE {value} IS NOT NULL GROUP BY p.{ID}, p.{SNAPSHOT}, {text}"
@@ -224,7 +230,7 @@ def _counts(plan: Plan, values: str) -> str:
     counted = []
     for feature in plan.features:
         if feature.function == "distinct":
-            number = list(plan.columns).index(feature.column)
+            number = plan.number(feature.column)
             days = "" if feature.window in (None, "all") else str(feature.window).removesuffix("d")
             within = f" AND _cw_t >= {SNAPSHOT} - INTERVAL '{days}' DAY" if days else ""
             counted.append(

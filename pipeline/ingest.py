@@ -75,15 +75,15 @@ def ingest(
         engine: where the history is, and `fresh` will be.
         local: the embedded engine, in which files were read, typed and get their keys; None: the same.
         history: the parts of the data set.
-        next_batch: the number of the first new batch; None: each file's own number is its batch.
+        next_batch: the number of the first new batch; None: the files' own numbers, dealt out in their order.
         dedup: whether a row that was ingested before is left out.
         promise_holdout: whether rows are promised to the holdout (not when a test folder judges).
     """
     local = local or engine
     ordered = _in_order(loaded.opened, schema, local)
+    own = sorted(file.source.file.file for file in ordered)
     numbers = {
-        (number := file.source.file.file): number if next_batch is None else next_batch + i
-        for i, file in enumerate(ordered)
+        file.source.file.file: own[i] if next_batch is None else next_batch + i for i, file in enumerate(ordered)
     }
     local.table("numbered", pa.table({
         "_file": pa.array(list(numbers), pa.int64()),

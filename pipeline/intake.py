@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +32,15 @@ def take(
     *,
     at: str,
     held: Collection[str] = (),
+    dataset_of: Callable[[str], str] = lambda _: "",
+    reread: Collection[str] = (),
 ) -> Taken:
     """Hash files and tell new content from what was read before, under whatever name.
 
     Content counts as read once its rows were: a twin of a file that is still to be read waits for that, and so do
-    files whose hash is `held` by an unfinished run.
+    files whose hash is `held` by an unfinished run. It counts as read in the data set it belongs to by its name
+    (`dataset_of`), and never in those of which the newest rows count (`reread`): there the same bytes may say once more
+    what was so before.
     """
     new: dict[str, Source] = {}
     twins, same, unreadable = [], [], []
@@ -54,7 +58,9 @@ def take(
             twins.append((signature, path))
             continue
         file = ledger.see_file(signature, sha256=sha256, at=at)
-        owner = ledger.content_owner(sha256, file.file)
+        dataset = dataset_of(signature.path)
+        owners = [] if dataset in reread else ledger.content_owners(sha256, file.file)
+        owner = next((each for each in owners if dataset_of(each.path) == dataset), None)
         if owner is not None:
             ledger.add(FileEvent(file.file, None, at, FileState.SAME_CONTENT, reason=f"the same bytes as {owner.path}"))
             same.append(file)

@@ -137,7 +137,7 @@ def _keep(batches: Generator[pa.RecordBatch, None, None], target: Path, ledger: 
 
 def _refuse_nothing_new(rows: int, path: Path, ledger: Reader | None) -> None:
     """Refuse a file without rows, and one of whose bytes were ingested before: the table has not changed."""
-    if rows == 0 or (ledger is not None and ledger.content_owner(files.sha256_of(path), 0) is not None):
+    if rows == 0 or (ledger is not None and ledger.content_owners(files.sha256_of(path), 0)):
         raise _NothingNewError
 
 

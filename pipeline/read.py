@@ -20,7 +20,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
-from churnwatch.pipeline.engine import Engine, literal, name
+from churnwatch.pipeline.engine import Engine, file_literal, literal, name
 from churnwatch.pipeline.errors import DataError
 
 NEVER_CLOSED = "a quote is opened here and never closed; all lines after it are taken to belong to this row"
@@ -28,6 +28,7 @@ _DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
 _LARGE_BYTES = 1 << 20  # above it DuckDB's parallel reader is worth its start-up
 _MAX_CELL = 1 << 20
+_ROW_NUMBER = "file_row_number"  # what DuckDB calls a row's place in a Parquet file
 _MAX_COLUMNS = 10_000
 
 
@@ -116,6 +117,8 @@ def _open_parquet(path: Path) -> Opening | Refusal:
         header = tuple(pyarrow.parquet.read_schema(path).names)
     except pa.ArrowInvalid:
         return Refusal("not a Parquet file, or cut short")
+    if "" in header or _ROW_NUMBER in map(str.lower, header):
+        return Refusal(f"a column without a name, or called `{_ROW_NUMBER}`, which the reader needs for itself")
     return _checked(Opening(path, "parquet", "", header))
 
 
@@ -204,13 +207,24 @@ def read_rows(opening: Opening, engine: Engine, *, table: str) -> TextRows:
 
 def _read_parquet(opening: Opening, engine: Engine, table: str) -> TextRows:
     """Read Parquet as text, which the schema then types like any other: what a cell means depends on no format."""
-    columns = ", ".join(f"CAST({name(column)} AS VARCHAR) AS {name(column)}" for column in opening.header)
-    source = f"read_parquet({literal(str(opening.path))}, file_row_number=true)"
+    kinds = pyarrow.parquet.read_schema(opening.path)
+    columns = ", ".join(f"{_as_text(kinds.field(column))} AS {name(column)}" for column in opening.header)
+    source = f"read_parquet({file_literal(opening.path)}, file_row_number=true)"
     try:
-        engine.table(table, f"SELECT CAST(file_row_number + 1 AS BIGINT) AS _line, {columns} FROM {source}")
+        engine.table(table, f"SELECT CAST({_ROW_NUMBER} + 1 AS BIGINT) AS _line, {columns} FROM {source}")
     except DataError as error:
         raise OSError(f"not a whole Parquet file ({error})") from error
     return TextRows(table)
+
+
+def _as_text(field: pa.Field) -> str:
+    """Return the SQL of a Parquet column as text: times in UTC, and NaN as the missing value that it stands for."""
+    value = name(field.name)
+    if pa.types.is_timestamp(field.type) and field.type.tz is not None:
+        value = f"make_timestamp(epoch_us({value}))"
+    if pa.types.is_float32(field.type) or pa.types.is_float64(field.type):
+        return f"CASE WHEN NOT isnan({value}) THEN CAST({value} AS VARCHAR) END"
+    return f"CAST({value} AS VARCHAR)"
 
 
 def _read_in_parallel(opening: Opening, engine: Engine, table: str) -> TextRows | None:
@@ -222,7 +236,7 @@ def _read_in_parallel(opening: Opening, engine: Engine, table: str) -> TextRows 
     try:
         engine.table(
             table,
-            f"SELECT * FROM read_csv({literal(str(opening.path))}, columns={{{columns}}}, header=true,"
+            f"SELECT * FROM read_csv({file_literal(opening.path)}, columns={{{columns}}}, header=true,"
             f" auto_detect=false, delim={literal(opening.delimiter)}, quote='\"', escape='\"', nullstr='',"
             f" max_line_size={_MAX_CELL}, compression={literal(_packed_by(opening.path))}, store_rejects=true,"
             f" rejects_table={literal(f'{table}_errors')}, rejects_scan={literal(f'{table}_scans')})",

@@ -142,6 +142,16 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Aggregated:
+    """A part of a source whose rows stand in partial aggregates of one data set and definition."""
+
+    dataset: str
+    definition: str
+    part: str
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
 class PartReplacement:
     """A part whose rows stand in a larger one now, or whose aggregates are of a definition that is gone (None)."""
 

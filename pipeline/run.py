@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 
 from churnwatch.pipeline import files, intake, promotion, scan, schemas
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.datasets import MAIN, Dataset, of_main
+from churnwatch.pipeline.datasets import MAIN, Dataset, of_main, role
 from churnwatch.pipeline.engine import Engine, duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
 from churnwatch.pipeline.feature_step import Pairs
@@ -126,10 +127,14 @@ def work(
         for signature in scan.pending(ledger, seen)
         if signature.path not in open_inputs and (stable is None or signature in stable)
     ]
-    taken = intake.take(ledger, home.source, wanted, at=iso(utc_now()), held=held)
+    sources = home.settings.sources
+    roles = partial(role, home.settings)
+    timeless = [name for name, source in sources.items() if source.time is None]
+    take = partial(intake.take, ledger, home.source, dataset_of=roles, reread=timeless)
+    taken = take(wanted, at=iso(utc_now()), held=held)
     if taken.new:
         outcomes.append(_attempt(home, ledger, _begin(home, ledger, taken.new, reason), progress))
-        intake.take(ledger, home.source, taken.twins, at=iso(utc_now()))
+        take(taken.twins, at=iso(utc_now()))
     return outcomes
 
 

@@ -407,6 +407,10 @@ def _check_source(name: str, source: SourceTable) -> None:
     where = f"at `$.sources.{name}"
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise msgspec.ValidationError(f"a source's name is made of a-z, 0-9 and _ - {where}`")
+    if name in ("exchange", "quarantine"):  # folders beside those of the sources
+        raise msgspec.ValidationError(f"a name that churnwatch itself uses; rename the source - {where}`")
+    if set("*?[") & set(source.files.rpartition("/")[0]):
+        raise msgspec.ValidationError(f"its folder must be one folder, not a glob - {where}.files`")
     if source.files.startswith("/") or ".." in source.files or source.files.count("/") > 1:
         raise msgspec.ValidationError(
             f"a glob of file names, below one folder of the source folder at most - {where}.files`"

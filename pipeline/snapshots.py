@@ -53,7 +53,8 @@ def now(
             raise SettingsError(f"settings.yaml: snapshot: {day} lies in the future; nothing is known of it yet.")
         return dt.datetime.combine(day, dt.time())
     newest = [_newest(part, column) for parts, column in times for part in parts]
-    found = [_next_day(each) for each in newest if each is not None] + ([newest_label] if newest_label else [])
+    found = [_next_day(min(each.date(), today)) for each in newest if each is not None]
+    found += [newest_label] if newest_label else []
     latest = min(max(found, default=dt.datetime.combine(today, dt.time())),
                  dt.datetime.combine(today + _DAY, dt.time()))  # fmt: skip
     return (
@@ -61,8 +62,8 @@ def now(
     )
 
 
-def _next_day(moment: dt.datetime) -> dt.datetime:
-    return dt.datetime.combine(moment.date() + _DAY, dt.time())
+def _next_day(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day + _DAY, dt.time())
 
 
 def _newest(part: Path, column: str) -> dt.datetime | None:

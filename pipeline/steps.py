@@ -26,7 +26,7 @@ from churnwatch.pipeline import (
 )
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.compaction import compact
-from churnwatch.pipeline.datasets import Dataset, Intake, of_main, paths
+from churnwatch.pipeline.datasets import Dataset, Intake, of_main, paths, role
 from churnwatch.pipeline.engine import Engine, name
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate
@@ -97,7 +97,8 @@ class Steps:
         return "A request to score; nothing was trained."
 
     def _has_news_of_sources(self) -> bool:
-        return any(part.run == self._run and part.dataset for part in self._ledger.row_parts())
+        states = self._ledger.run_file_states(self._run)
+        return any(row["accepted"] and role(self._home.settings, row["path"]) for row in states)
 
     @cached_property
     def _batches(self) -> list[Batch]:
@@ -120,7 +121,7 @@ class Steps:
         model = registry.load(self._home.models, champion.model)
         if self._gone(champion.model, model):
             return
-        new = self._dataset if self._features else self._engine.scan(paths(self._home, self._ledger, run=self._run))
+        new = self._dataset if self._features else self._engine.scan(paths(self._home, self._ledger))
         records = []
         for batch in self._batches:
             rows = labelled_rows(self._learned, self._engine, new, where=f"_batch = {batch.batch}")

@@ -293,6 +293,13 @@ def m002_sources(db: Database) -> None:
         "ALTER TABLE schemas ADD COLUMN dataset TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE parts ADD COLUMN dataset TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE parts ADD COLUMN definition TEXT",
+        """CREATE TABLE aggregated (
+            dataset TEXT NOT NULL,
+            definition TEXT NOT NULL,
+            part TEXT NOT NULL REFERENCES parts (part),
+            run INTEGER NOT NULL REFERENCES runs,
+            PRIMARY KEY (dataset, definition, part)
+        ) STRICT, WITHOUT ROWID""",
         """CREATE TABLE part_replacements (
             part TEXT PRIMARY KEY REFERENCES parts (part),
             replaced_by TEXT REFERENCES parts (part),

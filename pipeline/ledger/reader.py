@@ -112,16 +112,15 @@ class Reader:
             )
         ]
 
-    def content_owner(self, sha256: str, besides: int) -> SourceFile | None:
-        """Return the first other file with these bytes whose rows were read, if there is one."""
-        row = self._one(
+    def content_owners(self, sha256: str, besides: int) -> list[SourceFile]:
+        """Return the other files with these bytes whose rows were read, the first one first."""
+        found = self.rows(
             "SELECT f.* FROM files f JOIN what_became_of_files w USING (file)"
-            " WHERE f.sha256 = ? AND f.file != ? AND w.state IN ('ingested', 'predicted')"
-            " ORDER BY f.file LIMIT 1",
+            " WHERE f.sha256 = ? AND f.file != ? AND w.state IN ('ingested', 'predicted') ORDER BY f.file",
             sha256,
             besides,
         )
-        return None if row is None else SourceFile(**row)
+        return [SourceFile(**row) for row in found]
 
     def files(self, state: str | None = None) -> list[Row]:
         """Return every file ever seen with what became of it, newest last."""
@@ -181,6 +180,11 @@ class Reader:
     def row_parts(self) -> list[Part]:
         """Return the parts of all data sets that hold rows, not what was computed from them."""
         return [Part(**row) for row in self.rows(f"{_PARTS} AND definition IS NULL ORDER BY dataset, run, part")]
+
+    def aggregated(self, dataset: str, definition: str) -> set[str]:
+        """Return the parts of a source whose rows stand in these partial aggregates."""
+        found = self.rows("SELECT part FROM aggregated WHERE dataset = ? AND definition = ?", dataset, definition)
+        return {row["part"] for row in found}
 
     def stale_parts(self, dataset: str, definition: str) -> list[str]:
         """Return parts of a data set of partial aggregates that were made by another definition."""

@@ -21,6 +21,7 @@ from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.migrations import NAMES, ledger_migrations
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import (
+    Aggregated,
     Batch,
     FileEvent,
     FileFinding,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _TABLES: dict[type, str] = {
+    Aggregated: "aggregated",
     Batch: "batches",
     FileEvent: "file_events",
     FileFinding: "file_findings",

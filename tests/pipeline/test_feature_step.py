@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sources_world import FIRST, SETTINGS, Visit, World, assert_as_expected
 
-from churnwatch.pipeline import compaction, feature_store
+from churnwatch.pipeline import compaction, feature_store, schemas
+from churnwatch.pipeline.clock import utc_now
 from churnwatch.pipeline.engine import DuckDB, duckdb_engine
-from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.feature_step import Pairs, described
+from churnwatch.pipeline.errors import DataError, SettingsError
+from churnwatch.pipeline.feature_step import FeatureStep, Pairs, described
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.settings import load, parse
 
@@ -206,6 +207,8 @@ def test_customers_as_they_are_now_are_seen_from_the_day_after_the_newest_row(wo
         (("pages: [sum", "pages: [median"), "`median` is none of"),
         (('"*": [count', '"*": [sum'), "`sum` needs a column"),
         (("pace: [sum]", "pace: [days_since_last]"), "is asked of the rows"),
+        (('computed: {pace: "minutes', 'computed: {pace: "hours'), "sources.visits.computed.pace: "),
+        (('"share:1"', '"share:one"'), "asks for a value that a column of type integer cannot have"),
         (("  per_visit:", "  visits_count_all:"), "`visits_count_all` stands twice"),
         (("visits_minutes_sum_all / (", "visits_hours_sum_all / ("), "expressions.per_visit:"),
         (("date: day\n", "date: day\nsnapshot: 2099-01-01\n"), "snapshot: 2099-01-01 lies in the future"),
@@ -232,6 +235,91 @@ def test_a_source_of_other_customers_is_warned_of(world: World) -> None:
     step = world.run(paths)
     [warning] = step._unknown_keys()
     assert "none of the customers occurs in it" in warning
+
+
+def _begun(world: World, *visits: Visit) -> None:
+    world.run([world.drop_plans([("a", "small", 1)]), world.drop_labels([("a", MARCH, 0)]),
+               world.drop_visits(visits or [Visit("a", FIRST, 2.0, 1, "home")])])  # fmt: skip
+
+
+def _changed(world: World, old: str, new: str) -> World:
+    """Return the world with other settings."""
+    path = world.home.path / "settings.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return World(load(world.home.path), world.ledger, world.engine, world.visits, world.labels, world.plans, 50)
+
+
+def test_the_order_of_columns_in_the_settings_does_not_count(world: World) -> None:
+    _begun(world, Visit("a", FIRST, 2.0, 1, "home"), Visit("a", FIRST + DAY, 5.0, 3, "help"))
+    turned = _changed(
+        world, "minutes: number, pages: integer, page: text", "page: text, pages: integer, minutes: number"
+    )
+    turned.run([turned.drop_labels([("a", MARCH - DAY, 1)])])
+    assert_as_expected(turned)
+
+
+def test_a_changed_computed_column_of_a_source_without_a_time_counts(tmp_path: Path) -> None:
+    text = SETTINGS.replace("since: date}", 'since: date}\n    computed: {twice: "seats * 2"}', 1)
+    with _world(tmp_path / "home", text) as world:
+        _begun(world)
+        thrice = _changed(world, "seats * 2", "seats * 3")
+        thrice.run([])
+        assert thrice.table()["a", MARCH, False]["plans_twice_last"] == 3.0
+
+
+def test_settings_changed_between_two_attempts_make_no_name_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("churnwatch.pipeline.feature_step.FeatureStep._write_table", _full)
+        with pytest.raises(OSError, match="No space left"):
+            _begun(world)
+    changed = _changed(world, "pace: [sum]", "pace: [sum, max]")
+    step = FeatureStep(changed.home, world.ledger, world.engine, schemas.current(changed.home, world.ledger))
+    step.update(world.ledger, 1)  # the same run, taken up again
+    assert_as_expected(changed)
+
+
+def _full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_row_of_the_end_of_time_moves_the_present_to_tomorrow_at_most(world: World) -> None:
+    _begun(world, Visit("a", dt.datetime(9999, 12, 31), 2.0, 1, "home"))  # noqa: DTZ001
+    [now] = [snapshot for _, snapshot, current in world.table() if current]
+    assert now == dt.datetime.combine(utc_now().date() + DAY, dt.time())
+
+
+def test_a_label_of_the_beginning_of_time_has_no_features_and_stops_nobody(world: World) -> None:
+    _begun(world)
+    world.run([world.drop_labels([("a", dt.datetime(1, 1, 1), 1)])])  # noqa: DTZ001
+    assert world.table()["a", dt.datetime(1, 1, 1), False]["visits_count_all"] == 0  # noqa: DTZ001
+    assert world.table()["a", MARCH, False]["visits_count_all"] == 1
+
+
+def test_what_was_so_before_may_be_so_again(world: World) -> None:
+    _begun(world)
+    for plan in ("large", "small"):
+        world.run([world.drop_plans([("a", plan, 1)])])
+        assert world.table()["a", MARCH, False]["plans_plan_last"] == plan
+
+
+def test_of_files_of_one_run_the_one_of_the_highest_number_came_last(world: World) -> None:
+    _begun(world)
+    paths = [world.drop_plans([("a", plan, 1)]) for plan in ("tenth", "ninth")]
+    paths = [paths[0].rename(world.home.source / "plans-10.csv"), paths[1].rename(world.home.source / "plans-9.csv")]
+    world.run(paths)
+    assert world.table()["a", MARCH, False]["plans_plan_last"] == "tenth"
+
+
+def test_a_value_that_an_expression_cannot_take_is_one_line_without_it(tmp_path: Path) -> None:
+    text = SETTINGS.replace("visits_minutes_sum_all / (visits_count_all + 1)", "visits_page_last")
+    with _world(tmp_path / "home", text) as world:
+        with pytest.raises(DataError, match="a value in the data is not what an expression takes it for") as raised:
+            _begun(world, Visit("a", FIRST, 2.0, 1, "sekret"))
+        assert "sekret" not in str(raised.value)
 
 
 def test_every_feature_is_described() -> None:

@@ -353,7 +353,7 @@ def _refused(given: str, glob: str = "payments-*.parquet", more: str = "") -> st
         ("{url: x}", "*.parquet", "an address such as"),
         ("{database: 'env:A', table: t}", "p.parquet", "one `*`, and .parquet"),
         ("{database: 'env:A', table: t}", "p-*-*.parquet", "one `*`, and .parquet"),
-        ("{database: 'env:A', table: t}", "*/p.parquet", "one `*`, and .parquet"),
+        ("{database: 'env:A', table: t}", "*/p.parquet", "its folder must be one folder"),
         ("{database: 'env:A', table: t}", "p*.csv", "one `*`, and .parquet"),
         ("{database: 'env:A', table: 'a.'}", "*.parquet", "a table, or one of a schema"),
         ("{database: 'env:A', table: t, cursor: m}", "*.parquet", "`m` is not one of its `columns`"),

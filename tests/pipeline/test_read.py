@@ -369,3 +369,27 @@ def test_a_name_that_stands_twice_in_a_parquet_file_is_refused(tmp_path: Path) -
     path = tmp_path / "drop.parquet"
     pyarrow.parquet.write_table(pa.table([[1], [2]], names=["a", "A"]), path)
     assert "stand twice" in _refused(path)
+
+
+@pytest.mark.parametrize("file_name", ["a[1].parquet", "b?.parquet", "c*.parquet"])
+def test_a_name_that_looks_like_a_glob_is_one_file(tmp_path: Path, engine: DuckDB, file_name: str) -> None:
+    for other in ("a1.parquet", "b2.parquet", "c-other.parquet"):
+        pyarrow.parquet.write_table(pa.table({"a": ["other"]}), tmp_path / other)
+    path = tmp_path / file_name
+    pyarrow.parquet.write_table(pa.table({"a": ["own"]}), path)
+    assert _rows(_read(path, engine), engine) == [(1, "own")]
+    assert engine.rows(f"SELECT a FROM {engine.scan([path])}") == [("own",)]
+
+
+@pytest.mark.parametrize("column", ["", "file_row_number", "FILE_ROW_NUMBER"])
+def test_a_parquet_column_that_the_reader_cannot_ask_for_is_refused(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "drop.parquet"
+    pyarrow.parquet.write_table(pa.table([[1], [2]], names=["a", column]), path)
+    assert "which the reader needs for itself" in _refused(path)
+
+
+def test_times_with_a_zone_are_read_in_utc_and_nan_is_a_missing_value(tmp_path: Path, engine: DuckDB) -> None:
+    path = tmp_path / "drop.parquet"
+    noon = dt.datetime(2026, 1, 2, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
+    pyarrow.parquet.write_table(pa.table({"at": [noon], "x": [float("nan")]}), path)
+    assert _rows(_read(path, engine), engine) == [(1, "2026-01-02 10:00:00", "")]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet
 import pytest
 
-from churnwatch.pipeline import run, sample_kkbox, train
+from churnwatch.pipeline import compaction, run, sample_kkbox, train
+from churnwatch.pipeline.datasets import Intake
 from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import FileState, Status
@@ -186,3 +188,92 @@ def test_a_run_killed_while_it_makes_features_ends_as_if_nothing_had_been(
 
 def _killed(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def _counted(home: Home) -> dict[str, int]:
+    table = pyarrow.parquet.read_table(home.ingested / Pairs.PAST.file).to_pandas()
+    return dict(zip(table["msno"] + table["date"].astype(str), table["logs_count_all"], strict=True))
+
+
+def test_runs_that_are_taken_up_in_another_order_count_every_row_once(
+    home: Home, months: list[Path], make_home: Callable[..., Home]
+) -> None:
+    text = (home.path / "settings.yaml").read_text()
+    whole = make_home(text, "whole")
+    _drop(whole, months)
+    (home.path / "settings.yaml").write_text(text.replace("trend]", "trendy]"))
+    [first] = _drop(load(home.path), _without(months, "2026-04"))
+    second = _drop(load(home.path), _with(months, "2026-04"))
+    assert [each.status for each in (first, *second)] == [Status.FAILED] * 3
+    (home.path / "settings.yaml").write_text(text)
+    assert [each.status for each in _drop(load(home.path), [])] == [Status.DONE, Status.DONE]
+    assert _counted(home) == _counted(whole)
+
+
+def test_a_run_that_ingests_after_a_later_one_did_is_counted(
+    home: Home, months: list[Path], make_home: Callable[..., Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make_home((home.path / "settings.yaml").read_text(), "whole")
+    _drop(whole, months)
+    take = Intake.take
+
+    def without_the_first(self: Intake, *given: Any, **rest: Any) -> None:
+        if self._run == 1:
+            raise OSError(28, "No space left on device")
+        take(self, *given, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Intake, "take", without_the_first)
+        [failed] = _drop(home, _with(months, "user_logs-2026-02"))
+        again, overtook = _drop(home, _without(months, "user_logs-2026-02"))
+    assert [each.status for each in (failed, again, overtook)] == [Status.FAILED, Status.FAILED, Status.DONE]
+    assert _counted(home) != _counted(whole)
+    _drop(home, [])
+    assert _counted(home) == _counted(whole)
+
+
+def _full(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_run_whose_part_was_merged_before_it_was_taken_up_again_ends_well(
+    home: Home, months: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "FANOUT", 2)
+    _drop(home, _without(months, "2026-04"))
+    with monkeypatch.context() as patch:
+        patch.setattr("churnwatch.pipeline.steps.Steps.test_champion", _full)
+        _drop(home, _with(months, "labels-2026-04", "logs-2026-04"))
+    with monkeypatch.context() as patch:
+        patch.setattr("churnwatch.pipeline.ledger.reader.Reader.unfinished", lambda *_: [])
+        _drop(home, _with(months, "transactions-2026-04", "members-2026-04"))
+    [taken_up] = _drop(home, [])
+    assert taken_up.status is Status.DONE
+    with Ledger.open(home.ledger) as ledger:
+        assert ledger.metrics(run=2, split="prequential")
+
+
+def test_a_source_that_was_renamed_is_filled_by_its_files_again(home: Home, months: list[Path]) -> None:
+    _drop(home, _without(months, "labels-2026-04"))
+    text = (home.path / "settings.yaml").read_text()
+    (home.path / "settings.yaml").write_text(text.replace("  logs:", "  plays:").replace("user_logs*", "plays*"))
+    renamed = load(home.path)
+    for path in _with(months, "user_logs"):
+        shutil.copy(path, renamed.source / path.name.replace("user_logs", "plays"))
+    assert _drop(renamed, _with(months, "labels-2026-04"))[-1].status is Status.DONE
+    with Ledger.open(home.ledger) as ledger:
+        assert sum(part.rows for part in ledger.parts("plays")) == sum(part.rows for part in ledger.parts("logs"))
+
+
+def test_the_same_bytes_may_say_once_more_what_was_so_before(home: Home, months: list[Path]) -> None:
+    first = _with(months, "members-2026-01")[0].read_text()
+    _drop(home, months)
+    header, row = first.splitlines()[:2]
+    who, city, *rest = row.split(",")
+    for number, town in enumerate((f"{city}0", city)):
+        (home.source / f"members-later-{number}.csv").write_text(f"{header}\n{','.join([who, town, *rest])}\n")
+        _drop(home, [])
+    (home.source / "members-again-0.csv").write_text((home.source / "members-later-0.csv").read_text())
+    _drop(home, [])
+    table = pyarrow.parquet.read_table(home.ingested / Pairs.PAST.file).to_pandas()
+    assert set(table.query("msno == @who")["members_city_last"]) == {f"{city}0"}

@@ -224,3 +224,56 @@ def test_a_message_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         settings.load(tmp_path)
     assert str(caught.value) == f"{file}, line 2: positve: no such setting; did you mean `positive`?."
+
+
+# -- sources ---------------------------------------------------------------------------------------------------
+
+SOURCES = """\
+target: left
+positive: 1
+id: id
+date: day
+sources:
+  logs:
+    files: "logs*.csv"
+    key: id
+    time: at
+    columns: {id: text, at: date, n: number}
+"""
+
+
+def test_sources_are_read_with_their_defaults() -> None:
+    given = settings.parse(SOURCES)
+    assert given.sources["logs"].windows == ("30d", "all")
+    assert given.sources["logs"].declared["n"].type == "number"
+    assert (given.snapshot, given.horizon_days, given.engine) == ("date", 0, "duckdb")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("id: id\ndate", "date", "`sources` are joined by the customer's `id`"),
+        ("date: day\n", "", "`date` is needed to tell when a prediction was made"),
+        ("date: day\n", "date: day\nsnapshot: 2026-02-30\n", "there is no day `2026-02-30`"),
+        ("  logs:", "  Logs:", "a source's name is made of a-z, 0-9 and _"),
+        ("  logs:", "  exchange:", "a name that churnwatch itself uses"),
+        ('"logs*.csv"', '"/logs*.csv"', "a glob of file names, below one folder"),
+        ('"logs*.csv"', '"a/b/logs*.csv"', "a glob of file names, below one folder"),
+        ('"logs*.csv"', '"l*/logs*.csv"', "its folder must be one folder, not a glob"),
+        ("key: id", "key: who", "`who` is not one of its `columns`"),
+        ("time: at", "time: n", "column `n` must be of type date"),
+        ("n: number}", "n: number}\n    computed: {n: 'n + 1'}", "`n` is one of its `columns` already"),
+        ("n: number}", "n: number}\n    windows: [0d]", "sources.windows.0: "),
+    ],
+)
+def test_a_source_that_cannot_be_joined_is_refused(old: str, new: str, says: str) -> None:
+    assert old in SOURCES
+    with pytest.raises(SettingsError) as raised:
+        settings.parse(SOURCES.replace(old, new))
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_what_goes_with_sources_alone_is_refused_without_them() -> None:
+    with pytest.raises(SettingsError, match="there are no `sources` that it could go with"):
+        settings.parse("target: left\npositive: 1\nexpressions: {a: '1'}\n")

@@ -87,10 +87,10 @@ def test_only_a_file_whose_rows_were_read_owns_its_content(ledger: Ledger, begun
     run, _ = begun()
     files = [ledger.see_file(Signature(path, 1, 1, 1), sha256="x", at=AT) for path in ("a.csv", "b.csv", "c.csv")]
     ledger.add(FileEvent(files[0].file, run, AT, FileState.QUARANTINED))
-    assert ledger.content_owner("x", besides=files[2].file) is None
+    assert ledger.content_owners("x", besides=files[2].file) == []
     ledger.add(FileEvent(files[1].file, run, AT, FileState.INGESTED))
-    assert ledger.content_owner("x", besides=files[2].file) == files[1]
-    assert ledger.content_owner("x", besides=files[1].file) is None
+    assert ledger.content_owners("x", besides=files[2].file) == [files[1]]
+    assert ledger.content_owners("x", besides=files[1].file) == []
 
 
 def test_rows_are_added_up_over_all_files(ledger: Ledger, begun: Begun) -> None:
