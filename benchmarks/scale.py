@@ -73,7 +73,7 @@ PART = 1_000_000  # rows of one part of the history
 CUSTOMERS = 1_000_000
 REPEATS = 5
 THREADS = 2
-MEMORY_GB = float(os.environ.get("CHURNWATCH_MEMORY_GB", "2"))  # of the engine, as in the settings; children inherit it
+MEMORY_GB = float(os.environ["MEMORY_GB"]) if "MEMORY_GB" in os.environ else None  # as the setting; children inherit
 SETTINGS = """\
 target: left
 positive: 1

@@ -45,6 +45,9 @@ class Engine(Protocol):
         A lazy one is a query under a name: worth it where it is read once or costs little.
         """
 
+    def drop(self, table: str) -> None:
+        """Give up a temporary table, if there is one of that name."""
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return a query's rows."""
 
@@ -92,6 +95,10 @@ class DuckDB:
             self._connection.unregister("_arrow")
         else:
             self._run(f"CREATE OR REPLACE TEMP TABLE {name(table)} AS {source}")
+
+    def drop(self, table: str) -> None:
+        """Give up a temporary table; see `Engine.drop`."""
+        self._run(f"DROP {'VIEW' if self._lazy.pop(table, False) else 'TABLE'} IF EXISTS {name(table)}")
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return a query's rows."""

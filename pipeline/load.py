@@ -165,6 +165,10 @@ def load(opened: Sequence[Opened], schema: Schema, csv: Csv, engine: Engine, *, 
     texts = _texts(small, large, columns, engine)
     _check_rows(texts, columns, schema, csv, engine)
     _set_bad_aside(texts, columns, unread, schema, engine)
+    for file in opened:  # a burst of large files would otherwise stand in memory twice
+        for suffix in ("_lines", "", "_errors", "_scans"):
+            engine.drop(f"file_{file.source.file.file}{suffix}")
+    engine.drop("texts")
     return Loaded(tuple(kept), tuple(refused), tuple(changed), _count_bad(engine))
 
 

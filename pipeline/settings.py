@@ -162,7 +162,7 @@ class Settings(_Checked, frozen=True):
     expressions: dict[str, Name] = {}  # further features, as SQL over the others
 
     engine: Annotated[str, Meta(pattern="^(duckdb|sc://.+)$")] = "duckdb"
-    memory_gb: Annotated[float, Meta(ge=0.25)] = 2.0  # of the embedded engine; beyond it, it spills to disk
+    memory_gb: Annotated[float, Meta(ge=0.25)] | None = None  # of the embedded engine; beyond it, it spills to disk
 
     source_folder: Name = "sourcedata"
     ingested_folder: Name = "ingesteddata"

@@ -80,6 +80,12 @@ class Spark:
         self._forget(table)
         self._tables[table.lower()] = folder
 
+    def drop(self, table: str) -> None:
+        """Give up a temporary table; see `Engine.drop`."""
+        with self._guarded():
+            self._session.catalog.dropTempView(table)
+        self._forget(table)
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return a query's rows."""
         with self._guarded():

@@ -42,6 +42,14 @@ def test_a_name_may_stand_for_a_table_now_and_for_a_query_then(engine: DuckDB) -
         assert engine.rows("SELECT a FROM t") == [(int(lazy),)]
 
 
+def test_a_table_that_is_given_up_is_gone_whatever_it_was(engine: DuckDB) -> None:
+    for lazy in (False, True):
+        engine.table("t", "SELECT 1 AS a", lazy=lazy)
+        engine.drop("t")
+        engine.drop("t")
+        assert engine.refusal("SELECT a FROM t") is not None
+
+
 def test_why_a_query_is_refused_is_said_in_one_line_and_nothing_is_carried_out(engine: DuckDB) -> None:
     engine.table("t", pa.table({"a": [1, 2]}))
     assert engine.refusal("SELECT a FROM t") is None

@@ -73,6 +73,14 @@ def bits(table: pa.Table) -> list[list[Any]]:
     ]
 
 
+def test_a_table_that_is_given_up_is_gone(spark: Spark) -> None:
+    for lazy in (False, True):
+        spark.table("t", "SELECT 1 AS a", lazy=lazy)
+        spark.drop("t")
+        spark.drop("t")
+        assert spark.refusal("SELECT a FROM t") is not None
+
+
 @pytest.mark.parametrize("sql", SAME)
 def test_the_same_text_of_sql_gives_the_same_on_both(spark: Spark, engine: DuckDB, sql: str, tmp_path: Path) -> None:
     fill(spark)
