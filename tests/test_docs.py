@@ -19,7 +19,9 @@ import msgspec
 import pytest
 
 from churnwatch.daemon.cli import cli
-from churnwatch.pipeline.settings import Column, Csv, Gate, Packages, Pull, Settings, SourceTable, Training
+from churnwatch.pipeline.feature_step import plans
+from churnwatch.pipeline.sample_settings import settings_for
+from churnwatch.pipeline.settings import Column, Csv, Gate, Packages, Pull, Settings, SourceTable, Training, parse
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -198,3 +200,19 @@ def test_a_documented_command_line_parses(file: str, line: str) -> None:
         name, command, arguments = cli.resolve_command(context, [*context._protected_args, *context.args])
         assert command is not None
         command.make_context(name, arguments, parent=context)
+
+
+# -- examples --------------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_many_sources_is_the_one_that_the_sample_fits() -> None:
+    text = (ROOT / "docs" / "kkbox" / "settings.yaml").read_text(encoding="utf-8")
+    assert text == settings_for("kkbox")
+    assert set(parse(text).sources) == {"members", "transactions", "logs"}
+
+
+def test_settings_shown_in_the_page_on_sources_are_valid() -> None:
+    page = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    [shown] = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    given = parse(shown)
+    assert [plan.source for plan in plans(given)] == ["bills", "calls"]
