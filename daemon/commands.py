@@ -82,8 +82,7 @@ def export_csv(folder: Path, output: Path) -> int:
         parts = [home.ingested / part.part for part in ledger.parts()]
         if not parts:
             raise NotFoundError("nothing was ingested yet; drop a CSV into the source folder first.")
-        key = home.settings.key if home.settings.on_conflict == "latest" else ()
-        return export.export(schemas.current(home, ledger), engine, parts, output, key=key)
+        return export.export(schemas.current(home, ledger), engine, parts, output, key=home.settings.latest_key)
 
 
 def open_home(folder: Path) -> Home:

@@ -43,6 +43,11 @@ class Feature:
     type: ColumnType = ColumnType.NUMBER
 
     @property
+    def days(self) -> int | None:
+        """How many days before the snapshot its window begins; None: there is no such bound."""
+        return None if self.window in (None, "all") else int(str(self.window).removesuffix("d"))
+
+    @property
     def says(self) -> str:
         """What it is, in words."""
         what = "rows" if self.column == ROW else f"`{self.column}`"
@@ -137,7 +142,7 @@ class Plan:
             value = _exact("1" if feature.column == ROW else self._value(feature))
             now, before = (self._slot(feature, "s", window) for window in ("now", "before"))
             return [Kept(now, "sum", value, 0, TREND_DAYS), Kept(before, "sum", value, TREND_DAYS, 2 * TREND_DAYS)]
-        window, value, days = feature.window or "all", self._value(feature), _days(feature.window)
+        window, value, days = feature.window or "all", self._value(feature), feature.days
         made = [Kept(self._slot(feature, "n", window), "count", value, 0, days)]
         if feature.function in ("sum", "mean", "std"):
             made.append(Kept(self._slot(feature, "s", window), "sum", _exact(value), 0, days))
@@ -223,10 +228,6 @@ class Plan:
 
 def _exact(value: str) -> str:
     return f"TRY_CAST({value} AS {_DECIMAL})"
-
-
-def _days(window: str | None) -> int | None:
-    return None if window in (None, "all") else int(str(window).removesuffix("d"))
 
 
 def _days_between(earlier: str, later: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from churnwatch.pipeline.engine import literal, name
-from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.schema import SQL_TYPES, Schema
 from churnwatch.pipeline.settings import Column, ColumnType, Csv
 
 HOLDOUT_PERCENT = 30  # no setting: what was once promised to the holdout must stay there
@@ -18,12 +18,6 @@ _NOT = {
     ColumnType.INTEGER: "not a whole number",
     ColumnType.NUMBER: "not a number",
     ColumnType.DATE: "not a date",
-}
-_SQL_TYPES = {
-    ColumnType.TEXT: "VARCHAR",
-    ColumnType.INTEGER: "BIGINT",
-    ColumnType.NUMBER: "DOUBLE",
-    ColumnType.DATE: "TIMESTAMP",
 }
 
 
@@ -99,7 +93,7 @@ def _allowed(text: str, kind: Column) -> str:
     """Return the SQL of an allowed value in the column's type; NULL for what can be none."""
     if kind.type is ColumnType.DATE and kind.format:
         return f"try_strptime({literal(text)}, {literal(kind.format)})"
-    return f"TRY_CAST({literal(text)} AS {_SQL_TYPES[kind.type]})"
+    return f"TRY_CAST({literal(text)} AS {SQL_TYPES[kind.type]})"
 
 
 def raw(index: int) -> str:
@@ -113,10 +107,10 @@ def typed_sql(schema: Schema, csv: Csv, source: str, *, present_columns: Sequenc
     selected = ["_file", "_line"]
     for index, (column, kind) in enumerate(schema.columns.items()):
         if column not in there:
-            selected.append(f"CAST(NULL AS {_SQL_TYPES[kind.type]}) AS {name(column)}")
+            selected.append(f"CAST(NULL AS {SQL_TYPES[kind.type]}) AS {name(column)}")
             selected.append(f"CAST(NULL AS VARCHAR) AS {raw(index)}")
             continue
-        selected.append(f"CAST({typed_column(column, kind, csv)} AS {_SQL_TYPES[kind.type]}) AS {name(column)}")
+        selected.append(f"CAST({typed_column(column, kind, csv)} AS {SQL_TYPES[kind.type]}) AS {name(column)}")
         if kind.type is not ColumnType.TEXT:
             selected.append(f"{present(column, csv)} AS {raw(index)}")
     return f"SELECT {', '.join(selected)} FROM {source}"

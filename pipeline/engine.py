@@ -31,6 +31,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def timestamp(moment: object) -> str:
+    """Quote a time, given as one or as its ISO text."""
+    return f"CAST({literal(str(moment))} AS TIMESTAMP)"
+
+
 def file_literal(path: Path) -> str:
     """Quote the path of one file for DuckDB, to which a name with `*`, `?` or `[` would mean several."""
     return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)))

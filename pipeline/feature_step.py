@@ -101,8 +101,9 @@ class FeatureStep:
         ]
 
     def _definition(self, plan: Plan, pairs: Pairs) -> str:
-        text = plan.definition if pairs is Pairs.PAST else f"{plan.definition} {self.moment}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        if pairs is Pairs.PAST:
+            return plan.definition
+        return hashlib.sha256(f"{plan.definition} {self.moment}".encode()).hexdigest()[:16]
 
     def _data(self, pairs: Pairs) -> tuple[SourceData, ...]:
         kept: dict[str, dict[str, tuple[Path, ...]]] = {plan.source: {} for plan in self._plans}
@@ -116,9 +117,7 @@ class FeatureStep:
     @cached_property
     def _dataset(self) -> str | None:
         """The customers' rows; None before there are any."""
-        settings = self.home.settings
-        parts = datasets.paths(self.home, self.ledger)
-        key = settings.key if settings.on_conflict == "latest" else ()
+        parts, key = datasets.paths(self.home, self.ledger), self.home.settings.latest_key
         return features.dataset(self.schema, self.engine, parts, key=key) if parts else None
 
     @cached_property
@@ -233,11 +232,19 @@ class FeatureStep:
 
     def _check_expressions(self, pairs: Pairs, base: str) -> None:
         """Try each expression by itself, so that the one that is wrong can be named."""
+        expressions = self.home.settings.expressions
+        if not expressions:
+            return
         plain = feature_store.with_features(base, self._data(pairs), self.engine, expressions={})
-        for expression, sql in self.home.settings.expressions.items():
+        for expression, sql in expressions.items():
             why = self.engine.refusal(f"SELECT CAST(({sql}) AS DOUBLE) AS {name(expression)} FROM ({plain}) f")
             if why is not None:
                 raise SettingsError(f"settings.yaml: expressions.{expression}: {why}")
+
+    @cached_property
+    def featured(self) -> Featured:
+        """How rows that are in no data set get what models see."""
+        return Featured(widened(self.schema, self.home.settings), self.engine, self.asked)
 
     def asked(self, query: str) -> str:
         """Return the query that gives rows that somebody asks about their features; nothing of it is kept."""
@@ -271,8 +278,7 @@ def featured(home: Home, ledger: Reader, engine: Engine, schema: Schema) -> Feat
     """Return how rows that are in no data set get what models see."""
     if not home.settings.sources:
         return Featured(schema, engine)
-    step = FeatureStep(home, ledger, engine, schema)
-    return Featured(widened(schema, home.settings), engine, step.asked)
+    return FeatureStep(home, ledger, engine, schema).featured
 
 
 def described(settings: Settings) -> list[tuple[str, str]]:

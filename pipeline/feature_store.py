@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from churnwatch.pipeline.aggregates import ID, SNAPSHOT, Plan
-from churnwatch.pipeline.engine import Engine, literal, name
+from churnwatch.pipeline.engine import Engine, name, timestamp
+from churnwatch.pipeline.schema import SQL_TYPES
 from churnwatch.pipeline.settings import ColumnType
 
 _SANE_YEAR = 1000
@@ -23,7 +24,7 @@ MOST_CUTS = 64  # of times into slots; with more of them rows are joined to ever
 
 @dataclass(frozen=True)
 class SourceData:
-    """A source's plan with the parts of its rows, and of what is kept of them by kind (see `KINDS`)."""
+    """A source's plan with the parts of its rows, and of what is kept of them by kind (see `kinds`)."""
 
     plan: Plan
     rows: tuple[Path, ...]
@@ -90,19 +91,11 @@ def _rows(plan: Plan, engine: Engine, parts: Sequence[Path]) -> str:
 
 
 def _nothing(plan: Plan) -> str:
-    kinds_of = {column: _SQL_TYPES[kind.type] for column, kind in plan.columns.items()}
+    kinds_of = {column: SQL_TYPES[kind.type] for column, kind in plan.columns.items()}
     kinds_of |= dict.fromkeys(plan.computed, "DOUBLE") | {"_batch": "BIGINT", "_line": "BIGINT"}
     if plan.time:
         kinds_of["_cw_t"] = "TIMESTAMP"
     return ", ".join(f"CAST(NULL AS {kind}) AS {name(column)}" for column, kind in kinds_of.items())
-
-
-_SQL_TYPES = {
-    ColumnType.TEXT: "STRING",  # a name that both engines know
-    ColumnType.INTEGER: "BIGINT",
-    ColumnType.NUMBER: "DOUBLE",
-    ColumnType.DATE: "TIMESTAMP",
-}
 
 
 def _joined(plan: Plan, pairs: str, rows: str, join: str) -> str:
@@ -133,14 +126,14 @@ def _slotted_sums(plan: Plan, engine: Engine, rows: str, snapshots: Sequence[dt.
     """
     moments = cuts(plan, snapshots)
     number = {moment: place for place, moment in enumerate(moments)}
-    slot = " ".join(f"WHEN r._cw_t < {_moment(moment)} THEN {place}" for moment, place in number.items())
+    slot = " ".join(f"WHEN r._cw_t < {timestamp(moment)} THEN {place}" for moment, place in number.items())
     sums = list(dict.fromkeys(kept.of_rows for kept in plan.kept))
     of_slots = ", ".join(f"{sql} AS v{place}" for place, sql in enumerate(sums))
     # without times no comparison holds, so such a row would be taken for one after the last snapshot
     engine.table(
         "slots",
         f"SELECT {ID}, _cw_slot, {of_slots} FROM (SELECT r.{name(plan.key)} AS {ID}, CASE {slot} END AS _cw_slot, r.*"
-        f" FROM ({rows}) r WHERE r._cw_t < {_moment(moments[-1])}) r GROUP BY {ID}, _cw_slot",
+        f" FROM ({rows}) r WHERE r._cw_t < {timestamp(moments[-1])}) r GROUP BY {ID}, _cw_slot",
     )
     made = []
     for kept in plan.kept:
@@ -160,13 +153,9 @@ def _slotted_sums(plan: Plan, engine: Engine, rows: str, snapshots: Sequence[dt.
 def _slot_of(snapshots: Sequence[dt.datetime], number: Mapping[dt.datetime, int], days: int) -> str:
     """Return the SQL of the number of the moment so many days before a pair's snapshot."""
     cases = " ".join(
-        f"WHEN p.{SNAPSHOT} = {_moment(each)} THEN {number[each - dt.timedelta(days=days)]}" for each in snapshots
+        f"WHEN p.{SNAPSHOT} = {timestamp(each)} THEN {number[each - dt.timedelta(days=days)]}" for each in snapshots
     )
     return f"CASE {cases} END"
-
-
-def _moment(moment: dt.datetime) -> str:
-    return f"CAST({literal(str(moment))} AS TIMESTAMP)"
 
 
 def _partial_last(plan: Plan, pairs: str, rows: str, _join: str) -> str:
@@ -231,8 +220,7 @@ def _counts(plan: Plan, values: str) -> str:
     for feature in plan.features:
         if feature.function == "distinct":
             number = plan.number(feature.column)
-            days = "" if feature.window in (None, "all") else str(feature.window).removesuffix("d")
-            within = f" AND _cw_t >= {SNAPSHOT} - INTERVAL '{days}' DAY" if days else ""
+            within = f" AND _cw_t >= {SNAPSHOT} - INTERVAL '{feature.days}' DAY" if feature.days is not None else ""
             counted.append(
                 f"CAST(count(*) FILTER (WHERE _column = {number}{within}) AS DOUBLE) AS {name(feature.name)}"
             )

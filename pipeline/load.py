@@ -104,10 +104,8 @@ def open_source(source: Source, schema: Schema, csv: Csv) -> Opened | Refused:
     """Read a file's header and hold it against the schema."""
     try:
         opening = open_csv(source.path, delimiter=csv.delimiter, expected=schema.names)
-    except (OSError, EOFError) as error:
-        return Refused(
-            source, f"cannot be read: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
-        )
+    except OSError as error:
+        return Refused(source, f"cannot be read: {error.strerror or error}")
     if isinstance(opening, Refusal):
         return Refused(source, opening.reason)
     wanted = [column for column in schema.names if column != schema.target]

@@ -25,9 +25,9 @@ from churnwatch.pipeline.engine import duckdb_engine, name
 from churnwatch.pipeline.errors import ChurnwatchError, DataError, NotFoundError, SettingsError
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.pull_database import Cursor, Table, address_of, connected, write
+from churnwatch.pipeline.schema import SQL_TYPES
 from churnwatch.pipeline.settings import (
     FILE_NAME,
-    ColumnType,
     Home,
     Pull,
     Settings,
@@ -35,7 +35,6 @@ from churnwatch.pipeline.settings import (
 
 LOCK = "pull.lock"
 _SHOWN_NAMES = 3
-_DUCKDB_TYPES = {ColumnType.INTEGER: "BIGINT", ColumnType.NUMBER: "DOUBLE", ColumnType.DATE: "TIMESTAMP"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def _newest(home: Home, ledger: Reader | None, source: str, cursor: str | None) 
     parts = [] if ledger is None or cursor is None else paths(home, ledger, source)
     if cursor is None or not parts:
         return None
-    kind = _DUCKDB_TYPES[home.settings.sources[source].declared[cursor].type]  # a key is kept as text
+    kind = SQL_TYPES[home.settings.sources[source].declared[cursor].type]  # a key is kept as text
     with duckdb_engine(home.state / "spill") as engine:
         found: Cursor | None = engine.rows(
             f"SELECT max(TRY_CAST({name(cursor)} AS {kind})) FROM {engine.scan(parts)} AS p"

@@ -31,7 +31,6 @@ from churnwatch.pipeline.settings import (
 
 _BATCH_ROWS = 1 << 16
 _VARIABLE = "churnwatch.cursor"
-_SHOWN_NAMES = 3
 _POSTGRESQL_TYPES = {ColumnType.INTEGER: "BIGINT", ColumnType.NUMBER: "DOUBLE PRECISION", ColumnType.DATE: "TIMESTAMP"}
 _SQLITE_TYPES = {ColumnType.INTEGER: "INTEGER", ColumnType.NUMBER: "REAL"}
 

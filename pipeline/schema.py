@@ -15,6 +15,13 @@ from functools import cached_property
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.settings import Column, ColumnType, Settings, SourceTable
 
+# What the types are called in SQL, by names that every engine knows.
+SQL_TYPES = {
+    ColumnType.TEXT: "STRING",
+    ColumnType.INTEGER: "BIGINT",
+    ColumnType.NUMBER: "DOUBLE",
+    ColumnType.DATE: "TIMESTAMP",
+}
 # What the data set adds to the user's columns.
 ROW_COLUMNS = ("_h", "_h2", "_batch", "_line", "_holdout")
 _OUR_NAMES = re.compile(

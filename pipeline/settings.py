@@ -199,6 +199,11 @@ class Settings(_Checked, frozen=True):
         return _in_full(self.columns)
 
     @property
+    def latest_key(self) -> tuple[str, ...]:
+        """The columns of whose equal values only the newest row counts; none: all rows do."""
+        return self.key if self.on_conflict == "latest" else ()
+
+    @property
     def horizon_days(self) -> int:
         """How many days before its label's date a prediction is made."""
         return int(self.horizon.removesuffix("d"))

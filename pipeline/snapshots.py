@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet
 
 from churnwatch.pipeline.aggregates import ID, SNAPSHOT
-from churnwatch.pipeline.engine import literal, name
+from churnwatch.pipeline.engine import name, timestamp
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.features import current_customers
 from churnwatch.pipeline.schema import ROW_COLUMNS, Schema
@@ -21,7 +21,7 @@ _DAY = dt.timedelta(days=1)
 def of_rows(settings: Settings, schema: Schema) -> str:
     """Return the SQL of the snapshot of a row with a label: its date less the horizon."""
     if schema.date is None or settings.snapshot not in ("date", "monthly"):
-        return f"CAST({literal(settings.snapshot)} AS TIMESTAMP)"
+        return timestamp(settings.snapshot)
     moment = f"{name(schema.date)} - INTERVAL '{settings.horizon_days}' DAY"
     return f"CAST(date_trunc('MONTH', {moment}) AS TIMESTAMP)" if settings.snapshot == "monthly" else moment
 
@@ -82,12 +82,12 @@ def past_rows(settings: Settings, schema: Schema, dataset: str) -> str:
 def current_rows(schema: Schema, dataset: str, moment: dt.datetime) -> str:
     """Return the query of the customers as they are now; whether they leave is not known, so they have no target."""
     customers = current_customers(schema, dataset) or ""
-    return _rows(schema, customers, f"CAST({literal(str(moment))} AS TIMESTAMP)", keep_target=False)
+    return _rows(schema, customers, timestamp(moment), keep_target=False)
 
 
 def asked_rows(settings: Settings, schema: Schema, query: str, moment: dt.datetime) -> str:
     """Return the query of rows that somebody asks about; without a date they are asked about now."""
-    otherwise = f"CAST({literal(str(moment))} AS TIMESTAMP)"
+    otherwise = timestamp(moment)
     snapshot = f"coalesce({of_rows(settings, schema)}, {otherwise})"
     return f"SELECT a.*, {name(schema.id or '')} AS {ID}, {snapshot} AS {SNAPSHOT} FROM ({query}) a"
 

@@ -30,7 +30,7 @@ from churnwatch.pipeline.datasets import Dataset, Intake, of_main, paths, role
 from churnwatch.pipeline.engine import Engine, name
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate
-from churnwatch.pipeline.feature_step import FeatureStep, Pairs, featured, widened
+from churnwatch.pipeline.feature_step import FeatureStep, Pairs
 from churnwatch.pipeline.features import Featured, Rows, labelled_rows
 from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window
 from churnwatch.pipeline.ledger.writer import Ledger
@@ -107,7 +107,7 @@ class Steps:
     @cached_property
     def _learned(self) -> Schema:
         """The columns that models see."""
-        return widened(self._schema, self._home.settings) if self._features is not None else self._schema
+        return self._featured.schema
 
     # -- test, then train --------------------------------------------------------------------------------------
 
@@ -196,14 +196,13 @@ class Steps:
         """What stands after FROM to read the customers' rows, with their features where there are sources."""
         if self._features is not None:
             return self._engine.scan([self._features.table(Pairs.PAST)])
-        settings = self._home.settings
-        key = settings.key if settings.on_conflict == "latest" else ()
-        return features.dataset(self._schema, self._engine, paths(self._home, self._ledger), key=key)
+        parts, key = paths(self._home, self._ledger), self._home.settings.latest_key
+        return features.dataset(self._schema, self._engine, parts, key=key)
 
     @cached_property
     def _featured(self) -> Featured:
         """How rows that are not in the data set get their features."""
-        return featured(self._home, self._ledger, self._engine, self._schema)
+        return self._features.featured if self._features else Featured(self._schema, self._engine)
 
     @cached_property
     def _customers(self) -> str | None:
@@ -271,15 +270,15 @@ class Steps:
 
     def _judged(self, candidate: Model, champion: Model | None) -> tuple[gate.Evidence, list[Any]]:
         rows, gating = self._holdout.rows, self._home.settings.gating
-        new = self._decisions(candidate, rows)[0]
+        new = self._decisions(candidate, registry.load(self._home.models, candidate), rows)[0]
         baseline = baseline_f1(rows.y)
         records = bookkeeping.metric_records(
             self._run, {"f1": baseline} if len(rows) else {}, rows=len(rows), subject="baseline", split="holdout"
         )
-        gone = self._gone(champion, registry.load(self._home.models, champion)) if champion is not None else ()
-        if champion is None or gone:
+        model = registry.load(self._home.models, champion) if champion is not None else None
+        if champion is None or self._gone(champion, model):
             return gate.decide_first(rows.y, new, baseline=baseline, gate=gating), records
-        old, probability = self._decisions(champion, rows)
+        old, probability = self._decisions(champion, model, rows)
         records += bookkeeping.metric_records(
             self._run, self._evaluated(rows, probability, champion.threshold), rows=len(rows), subject="champion",
             split="holdout", version=champion.version,
@@ -297,9 +296,9 @@ class Steps:
             self.warnings += [warning] if warning not in self.warnings else []
         return gone
 
-    def _decisions(self, model: Model, rows: Rows) -> tuple[Any, Any]:
-        probability = probabilities(registry.load(self._home.models, model), rows)
-        return (probability >= model.threshold).astype(int), probability
+    def _decisions(self, version: Model, model: Any, rows: Rows) -> tuple[Any, Any]:
+        probability = probabilities(model, rows)
+        return (probability >= version.threshold).astype(int), probability
 
     def _warn_of_gap(self, candidate: Model) -> None:
         f1 = {

@@ -21,6 +21,7 @@ from churnwatch.pipeline.scan import observe
 from churnwatch.pipeline.settings import Home, load
 
 AT = "2026-01-01T00:00:00.000Z"
+DAY = dt.date(2026, 1, 1)
 SETTINGS = """\
 target: left
 positive: 1
@@ -134,30 +135,29 @@ def _latest(runs: list[list[list[Row]]]) -> list[Row]:
     return list(newest.values())
 
 
-def test_merged_parts_go_with_the_next_run_and_are_replaced_at_once(
-    tmp_path: Path, engine: DuckDB, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def world(tmp_path: Path, engine: DuckDB, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> _Dropped:
+    """Return a home of which two parts of a size are merged."""
     monkeypatch.setattr(compaction, "FANOUT", 2)
-    world = _Dropped(tmp_path, engine, ledger)
-    day = dt.date(2026, 1, 1)
-    world.run([[("a", day, 1.0, 0)]], compacted=True)
-    world.run([[("b", day, 1.0, 0)]], compacted=True)
+    return _Dropped(tmp_path, engine, ledger)
+
+
+def test_merged_parts_go_with_the_next_run_and_are_replaced_at_once(world: _Dropped, ledger: Ledger) -> None:
+    world.run([[("a", DAY, 1.0, 0)]], compacted=True)
+    world.run([[("b", DAY, 1.0, 0)]], compacted=True)
     [merged] = ledger.parts()
     assert (merged.rows, merged.run) == (2, 2)
     assert len(list(world.home.ingested.glob("part-*.parquet"))) == 3
-    world.run([[("c", day, 1.0, 0)]], compacted=True)
+    world.run([[("c", DAY, 1.0, 0)]], compacted=True)
     names = {part.part for part in ledger.parts()}
     assert {path.name for path in world.home.ingested.glob("part-*.parquet")} == names
 
 
 def test_a_crash_between_the_merged_part_and_its_row_changes_nothing(
-    tmp_path: Path, engine: DuckDB, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    world: _Dropped, engine: DuckDB, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compaction, "FANOUT", 2)
-    world = _Dropped(tmp_path, engine, ledger)
-    day = dt.date(2026, 1, 1)
-    world.run([[("a", day, 1.0, 0)]], compacted=False)
-    world.run([[("b", day, 1.0, 0)]], compacted=False)
+    world.run([[("a", DAY, 1.0, 0)]], compacted=False)
+    world.run([[("b", DAY, 1.0, 0)]], compacted=False)
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt
