@@ -256,12 +256,12 @@ def _ingested(path: Path, engine: Engine, history: Sequence[Path], folder: Path)
     found = load.classify([source], shape, given.csv)
     loaded = load.load(found.labelled, shape, given.csv, engine)
     watch.lap("load")
-    [account] = ingest.ingest(loaded, shape, engine, history=history, next_batch=1, dedup=True, promise_holdout=True)
+    ingested = ingest.ingest(loaded, shape, engine, folder, history=history, next_batch=1, dedup=True,
+                             promise_holdout=True)  # fmt: skip
     watch.lap("ingest")
-    profile.profile(shape, engine)
+    [account] = ingested.accounts
+    profile.profile(shape, engine, ingested.rows, rows=account.accepted)
     watch.lap("profile")
-    ingest.write_part(engine, folder)
-    watch.lap("write")
     return watch.laps, account.accepted
 
 

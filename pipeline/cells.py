@@ -57,8 +57,11 @@ def present(column: str, csv: Csv) -> str:
     return f"CASE WHEN ({cell} < '!' AND trim({cell}, ' \t') = ''){missing} THEN NULL ELSE {cell} END"
 
 
-def checks(schema: Schema) -> list[Check]:
-    """Return all checks in the order of the columns. `_raw_N` is the text of column N, its name the typed value."""
+def checks(schema: Schema, before: str | None = None) -> list[Check]:
+    """Return all checks in the order of the columns. `_raw_N` is the text of column N, its name the typed value.
+
+    `before` stands after FROM to read rows of the same files that were checked before.
+    """
     found: list[Check] = []
     for index, (column, kind) in enumerate(schema.columns.items()):
         value = name(column)
@@ -67,6 +70,8 @@ def checks(schema: Schema) -> list[Check]:
         found += [Check(check, column, reason, broken) for check, reason, broken in _bounds(value, kind)]
         if kind.unique:
             again = f"row_number() OVER (PARTITION BY _file, {value} ORDER BY _line) > 1"
+            if before is not None:
+                again = f"({again} OR (_file, {value}) IN (SELECT (_file, {value}) FROM {before} b))"
             found.append(
                 Check("unique", column, "a value that stood in the file before", f"{value} IS NOT NULL AND {again}")
             )

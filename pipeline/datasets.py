@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from churnwatch.pipeline import bookkeeping, ingest, load, profile
-from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Classified, Refused, Source
@@ -65,7 +65,7 @@ def paths(home: Home, ledger: Reader, dataset: str = MAIN, *, definition: str | 
 class Intake:
     """Takes a run's files into their data sets. Everything becomes known to the ledger in one transaction."""
 
-    def __init__(self, home: Home, ledger: Ledger, local: Engine, engine: Engine, run: int, at: str) -> None:
+    def __init__(self, home: Home, ledger: Ledger, local: DuckDB, engine: Engine, run: int, at: str) -> None:
         self._home, self._ledger, self._run, self._at = home, ledger, run, at
         self._local, self._engine = local, engine
         self._records: list[Any] = []
@@ -73,7 +73,7 @@ class Intake:
         self.warnings: list[str] = []
 
     def take(self, datasets: Sequence[Dataset], sources: Sequence[Source], *, promise_holdout: bool) -> None:
-        """Put the new rows of all files into the data sets, one part each."""
+        """Put the new rows of all files into the data sets."""
         there = [source for source in sources if source.unchanged()]
         settings = self._home.settings
         for dataset in datasets:
@@ -86,22 +86,23 @@ class Intake:
         home, settings = self._home, self._home.settings
         found = self._without_labels(load.classify(sources, dataset.schema, settings.csv))
         loaded = load.load(found.labelled, dataset.schema, settings.csv, self._local)
-        accounts = ingest.ingest(
+        ingested = ingest.ingest(
             loaded,
             dataset.schema,
             self._engine,
+            dataset.folder(home),
             local=self._local,
             history=paths(home, self._ledger, dataset.name),
             next_batch=self._ledger.next_batch() if dataset.is_main else None,
             dedup=settings.dedup == "on",
             promise_holdout=promise_holdout,
         )
-        part = ingest.write_part(self._engine, dataset.folder(home))
         stem = f"run-{self._run:05d}-{dataset.name}" if dataset.name else f"run-{self._run:05d}"
         ingest.write_quarantine(self._local, home.ingested / ingest.QUARANTINE / f"{stem}.parquet")
-        profiles = profile.profile(dataset.schema, self._engine) if part else ()
-        self.warnings += bookkeeping.file_warnings(accounts, named=dataset.schema.id is not None)
-        for account in accounts:
+        new_rows = sum(part.rows for part in ingested.parts)
+        profiles = profile.profile(dataset.schema, self._engine, ingested.rows, rows=new_rows) if new_rows else ()
+        self.warnings += bookkeeping.file_warnings(ingested.accounts, named=dataset.schema.id is not None)
+        for account in ingested.accounts:
             self._records += bookkeeping.file_records(self._run, self._at, account, with_batch=dataset.is_main)
         for refused in (*found.refused, *loaded.refused):
             self._records.append(bookkeeping.refusal_record(self._run, self._at, refused))
@@ -109,7 +110,7 @@ class Intake:
         for each in profiles:
             record = bookkeeping.profile_record(self._run, each, dataset.name)
             self._profiles.setdefault(record.column_name, record)
-        if part:
+        for part in ingested.parts:
             self._records.append(bookkeeping.part_record(self._run, self._at, part, home.ingested, dataset.name))
 
     def _without_labels(self, found: Classified) -> Classified:

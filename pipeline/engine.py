@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import duckdb
 import pyarrow as pa
 
+from churnwatch.pipeline import files
 from churnwatch.pipeline.errors import DataError
 
 T = TypeVar("T")
@@ -81,10 +82,15 @@ class Engine(Protocol):
 
 
 class DuckDB:
-    """The embedded engine."""
+    """The embedded engine.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    Attributes:
+        scratch: a folder for files that nobody needs longer than the engine.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, scratch: Path) -> None:
         self._connection = connection
+        self.scratch = scratch
         self._lazy: dict[str, bool] = {}
 
     def table(self, table: str, source: str | pa.Table, *, lazy: bool = False) -> None:
@@ -168,15 +174,16 @@ def duckdb_engine(
     spill_folder: Path, *, threads: int | None = None, memory_gb: float | None = None
 ) -> Iterator[DuckDB]:
     """Open the embedded engine; what does not fit into its memory spills into a folder."""
-    spill_folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, Any] = {
         "threads": threads or os.cpu_count() or 1,
-        "temp_directory": str(spill_folder),
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "preserve_insertion_order": True,
     }
     if memory_gb is not None:
         config["memory_limit"] = f"{memory_gb}GB"
-    with duckdb.connect(config=config) as connection:
-        yield DuckDB(connection)
+    with (
+        files.scratch(spill_folder) as scratch,
+        duckdb.connect(config={**config, "temp_directory": str(scratch)}) as connection,
+    ):
+        yield DuckDB(connection, scratch)

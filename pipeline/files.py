@@ -104,6 +104,33 @@ def sweep(folder: Path, names: str) -> int:
 
 
 @contextlib.contextmanager
+def scratch(within: Path) -> Iterator[Path]:
+    """Yield a folder that goes with its process: what one left behind is removed by the next that asks for one."""
+    within.mkdir(parents=True, exist_ok=True)
+    for left in within.glob("scratch-*"):
+        with contextlib.suppress(FileNotFoundError), _open_folder(left) as descriptor:
+            if _try_lock(descriptor):
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=within))
+    with _open_folder(folder) as descriptor:
+        _try_lock(descriptor)  # before it has the name under which it is looked for
+        ours = folder.rename(within / folder.name.removeprefix("."))
+        try:
+            yield ours
+        finally:
+            shutil.rmtree(ours, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _open_folder(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def lock(path: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
     """Hold an exclusive lock on a file, in which the holder's process id stands.
 
@@ -133,13 +160,18 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         return True
     for _ in range(5):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.02)
-        else:
+        if _try_lock(descriptor):
             return True
+        time.sleep(0.02)
     return False
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def holder(path: Path) -> int | None:

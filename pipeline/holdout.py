@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from churnwatch.pipeline import cells, load
-from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured, Rows, labelled_rows
 from churnwatch.pipeline.load import Source
@@ -63,7 +63,7 @@ def window_start(batches: Sequence[Batch], *, newest: int, enough: int) -> int:
     return first
 
 
-def from_test_folder(schema: Schema, local: Engine, csv: Csv, sources: Sequence[Source], featured: Featured) -> Holdout:
+def from_test_folder(schema: Schema, local: DuckDB, csv: Csv, sources: Sequence[Source], featured: Featured) -> Holdout:
     """Take the rows of the test folder; rows of the data set that are equal to one of them are not trained on.
 
     Raises:

@@ -1,14 +1,16 @@
-"""Typed rows → one Parquet part of what is new, and an account of every row read.
+"""Typed rows → a Parquet part of what is new, and an account of every row read.
 
     row keys → duplicates within the drop → duplicates of the history → part
 
 The cost grows with the drop: of the history only the key columns are read, and only those keys that occur in the
-drop are kept (semi-join, then anti-join). Nothing here is visible until the ledger names the part.
+drop are kept (semi-join, then anti-join). What was loaded in several pieces goes through one after another, as if it
+had come in several drops: a part each. Nothing here is visible until the ledger names the parts.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ import pyarrow as pa
 
 from churnwatch.pipeline import cells, files
 from churnwatch.pipeline.engine import Engine, name
-from churnwatch.pipeline.load import Loaded, Opened, Source
+from churnwatch.pipeline.load import Loaded, Opened, Piece, Source
 from churnwatch.pipeline.schema import ROW_COLUMNS, Schema
 
 QUARANTINE = "quarantine"  # the folder, beside the parts, of rows that broke a check
@@ -56,23 +58,40 @@ class WrittenPart:
     size_bytes: int
 
 
+@dataclass(frozen=True)
+class Ingested:
+    """What became of the files, and the new rows.
+
+    Attributes:
+        accounts: one per file, in the order in which they were taken in.
+        parts: the new rows on disk.
+        rows: what stands after FROM to read the new rows.
+    """
+
+    accounts: tuple[FileAccount, ...]
+    parts: tuple[WrittenPart, ...]
+    rows: str
+
+
 def ingest(
     loaded: Loaded,
     schema: Schema,
     engine: Engine,
+    folder: Path,
     *,
     local: Engine | None = None,
     history: Sequence[Path],
     next_batch: int | None,
     dedup: bool,
     promise_holdout: bool,
-) -> tuple[FileAccount, ...]:
-    """Give every loaded file a batch and make the table `fresh` of the rows that are new.
+) -> Ingested:
+    """Give every loaded file a batch and write the rows that are new as parts.
 
     Args:
-        loaded: what `load` made of the files; their rows stand in the table `typed`.
+        loaded: what `load` made of the files.
         schema: the columns.
-        engine: where the history is, and `fresh` will be.
+        engine: where the history is.
+        folder: where the parts are written.
         local: the embedded engine, in which files were read, typed and get their keys; None: the same.
         history: the parts of the data set.
         next_batch: the number of the first new batch; None: the files' own numbers, dealt out in their order.
@@ -89,11 +108,38 @@ def ingest(
         "_file": pa.array(list(numbers), pa.int64()),
         "_batch": pa.array(list(numbers.values()), pa.int64()),
     }))  # fmt: skip
-    _key_rows(schema, local, promise_holdout=promise_holdout)
-    if engine is not local:
-        engine.table("keyed", local.arrow("SELECT * FROM keyed"))
-    _find_fresh(schema, engine, history, dedup=dedup)
-    return _accounts(ordered, numbers, schema, local, engine)
+    parts: list[WrittenPart] = []
+    turns = _turns(loaded.pieces, list(numbers))
+    for typed in turns:
+        _key_rows(typed, schema, local, promise_holdout=promise_holdout)
+        if engine is not local:
+            engine.table("keyed", local.arrow("SELECT * FROM keyed"))
+        _find_fresh(schema, engine, [*history, *(part.path for part in parts)], dedup=dedup)
+        part = write_part(engine, folder)
+        parts += [part] if part is not None else []
+    rows = engine.scan([part.path for part in parts]) if len(turns) > 1 and parts else "fresh"
+    return Ingested(_accounts(ordered, numbers, loaded, schema, local, engine, rows), tuple(parts), rows)
+
+
+def _turns(pieces: Sequence[Piece], files_in_order: Sequence[int]) -> list[str]:
+    """Return what stands after FROM to read the typed rows in turns, each as large as a piece, in the files' order."""
+    if len(pieces) == 1:
+        return [pieces[0].scanned]
+    most = max(sum(piece.rows.values()) for piece in pieces)
+    turns: list[dict[str, list[int]]] = []
+    size = most
+    for file in files_in_order:
+        for piece in (each for each in pieces if file in each.rows):
+            if size + piece.rows[file] > most:
+                turns.append({})
+                size = 0
+            turns[-1].setdefault(piece.scanned, []).append(file)
+            size += piece.rows[file]
+    return [f"({' UNION ALL '.join(_of_files(*each) for each in turn.items())})" for turn in turns]
+
+
+def _of_files(scanned: str, wanted: Sequence[int]) -> str:
+    return f"SELECT * FROM {scanned} p WHERE _file IN ({', '.join(map(str, wanted))})"
 
 
 def _in_order(opened: Sequence[Opened], schema: Schema, engine: Engine) -> list[Opened]:
@@ -109,7 +155,7 @@ def _natural(path: str) -> list[tuple[int, str]]:
     return [(int(piece), "") if place % 2 else (-1, piece) for place, piece in pieces]
 
 
-def _key_rows(schema: Schema, engine: Engine, *, promise_holdout: bool) -> None:
+def _key_rows(typed: str, schema: Schema, engine: Engine, *, promise_holdout: bool) -> None:
     columns = ", ".join(name(column) for column in schema.names)
     promised = cells.holdout(schema) if promise_holdout else "false"
     first, second = cells.md5_halves("_md5")
@@ -117,7 +163,7 @@ def _key_rows(schema: Schema, engine: Engine, *, promise_holdout: bool) -> None:
         "keyed",
         f"SELECT {columns}, {first} AS _h, {second} AS _h2, _batch, _line, {promised} AS _holdout FROM"
         f" (SELECT t.*, n._batch, md5({cells.key_text(schema)}) AS _md5"
-        " FROM typed t JOIN numbered n ON n._file = t._file)",
+        f" FROM {typed} t JOIN numbered n ON n._file = t._file)",
     )
 
 
@@ -154,23 +200,31 @@ def _find_changes(key: str, columns: str, engine: Engine, history: Sequence[Path
     )
     new = "lasts n"
     if history:
-        newest = f"row_number() OVER (PARTITION BY {name(key)} ORDER BY _batch DESC, _line DESC) AS _nth"
-        engine.table("seen", f"SELECT _h, _h2 FROM (SELECT _h, _h2, {newest} FROM {engine.scan(history)} h) q"
-                             " WHERE _nth = 1")  # fmt: skip
+        newest = f"row_number() OVER (PARTITION BY h.{name(key)} ORDER BY h._batch DESC, h._line DESC) AS _nth"
+        of_them = f"{engine.scan(history)} h SEMI JOIN keyed k ON h.{name(key)} = k.{name(key)}"
+        engine.table("seen", f"SELECT _h, _h2 FROM (SELECT h._h, h._h2, {newest} FROM {of_them}) q WHERE _nth = 1")
         new = "lasts n ANTI JOIN seen d ON n._h = d._h AND n._h2 = d._h2 AND n._key = 1"
     engine.table("fresh", f"SELECT {columns} FROM {new} ORDER BY _batch, _line")
 
 
 def _accounts(
-    ordered: Sequence[Opened], numbers: dict[int, int], schema: Schema, local: Engine, engine: Engine
+    ordered: Sequence[Opened],
+    numbers: dict[int, int],
+    loaded: Loaded,
+    schema: Schema,
+    local: Engine,
+    engine: Engine,
+    new_rows: str,
 ) -> tuple[FileAccount, ...]:
-    typed = dict(local.rows("SELECT _file, count(*) FROM typed GROUP BY _file"))
+    typed: Counter[int] = Counter()
+    for piece in loaded.pieces:
+        typed.update(piece.rows)
     bad = dict(local.rows("SELECT _file, count(*) FROM bad GROUP BY _file"))
     date = f"CAST({name(schema.date)} AS STRING)" if schema.date else "CAST(NULL AS STRING)"
     counted = engine.rows(
         "SELECT _batch, count(*), count(y), coalesce(sum(y), 0), count(y) FILTER (WHERE _holdout),"
         " coalesce(sum(y) FILTER (WHERE _holdout), 0), min(d), max(d)"
-        f" FROM (SELECT _batch, _holdout, {cells.label(schema)} AS y, {date} AS d FROM fresh) GROUP BY _batch"
+        f" FROM (SELECT _batch, _holdout, {cells.label(schema)} AS y, {date} AS d FROM {new_rows} f) c GROUP BY _batch"
     )
     fresh = {row[0]: row[1:] for row in counted}
     accounts = []
@@ -184,7 +238,7 @@ def _accounts(
             replace(
                 empty,
                 accepted=accepted,
-                duplicate=typed.get(number, 0) - accepted,
+                duplicate=typed[number] - accepted,
                 labelled=labelled,
                 positives=int(positives),
                 holdout=holdout,

@@ -1,8 +1,9 @@
 """Files → typed rows that hold, and rows that break a check with the reason.
 
-    open_csv → classify → read_rows → table `checked` → tables `typed` and `bad`
+    open_csv → classify → read_blocks → table `checked` → tables `typed` and `bad`
 
-Both what is learned from and what is only predicted comes through here, so that a cell means the same in both.
+Both what is learned from and what is only predicted comes through here, so that a cell means the same in both. Rows are
+typed block by block; where there is more than one, they wait on disk, so that memory does not grow with the files.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from churnwatch.pipeline import cells, scan
-from churnwatch.pipeline.engine import Engine, literal, name
-from churnwatch.pipeline.read import BadRow, Opening, Refusal, open_csv, read_rows
+from churnwatch.pipeline.blocks import BadRow, Block, forget, read_blocks
+from churnwatch.pipeline.engine import DuckDB, Engine, literal, name
+from churnwatch.pipeline.read import Opening, Refusal, open_csv
 from churnwatch.pipeline.records import SourceFile
 from churnwatch.pipeline.schema import Schema
-from churnwatch.pipeline.settings import ColumnType, Csv
+from churnwatch.pipeline.settings import Csv
+
+BATCH = 1 << 25  # characters of text that are typed at a time
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,29 @@ class QuarantineCount:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Which files are in the tables `typed` and `bad`, and what was set aside."""
+    """Which files are in the tables `typed` and `bad`, and what was set aside.
+
+    Attributes:
+        opened: the files.
+        refused: files that could not be read.
+        changed: files that were written to while they were read; left for the next run.
+        quarantines: what is in `bad`, counted.
+        pieces: what stands after FROM to read `typed` bit by bit, with the rows of each file there; in files' order.
+    """
 
     opened: tuple[Opened, ...]
     refused: tuple[Refused, ...]
-    changed: tuple[Source, ...]  # written to while they were read; left for the next run
+    changed: tuple[Source, ...]
     quarantines: tuple[QuarantineCount, ...]
+    pieces: tuple[Piece, ...] = ()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some of the typed rows: what stands after FROM to read them, and how many there are of each file."""
+
+    scanned: str
+    rows: dict[int, int]
 
 
 def classify(sources: Sequence[Source], schema: Schema, csv: Csv) -> Classified:
@@ -135,75 +156,144 @@ def _listed(columns: Sequence[str]) -> str:
     return ", ".join(f"`{column[:60]}`" for column in columns[:5]) + (", …" if len(columns) > 5 else "")  # noqa: PLR2004
 
 
-def load(opened: Sequence[Opened], schema: Schema, csv: Csv, engine: Engine, *, with_target: bool = True) -> Loaded:
+def load(opened: Sequence[Opened], schema: Schema, csv: Csv, engine: DuckDB, *, with_target: bool = True) -> Loaded:
     """Read files into the engine's tables `typed` and `bad`."""
     columns = [column for column in schema.names if with_target or column != schema.target]
     refused: list[Refused] = []
     changed: list[Source] = []
     kept: list[Opened] = []
-    small: list[tuple[int, pa.Table]] = []
-    large: list[tuple[int, str]] = []
-    unread: list[tuple[int, BadRow]] = []
+    typing = _Typing(schema, csv, columns, engine)
     for file in opened:
         number = file.source.file.file
         try:
-            found = read_rows(file.opening, engine, table=f"file_{number}")
+            for block in read_blocks(file.opening, engine, table=f"file_{number}"):
+                typing.add(number, block)
         except (OSError, UnicodeError) as error:
             refused.append(Refused(file.source, f"cannot be read: {error}"))
+            typing.leave_out(number)
             continue
-        if not file.source.unchanged():
-            changed.append(file.source)
-            continue
-        kept.append(file)
-        unread += [(number, row) for row in found.bad]
-        if isinstance(found.rows, str):
-            large.append((number, found.rows))
+        if file.source.unchanged():
+            kept.append(file)
         else:
-            small.append((number, found.rows))
-    texts = _texts(small, large, columns, engine)
-    _check_rows(texts, columns, schema, csv, engine)
-    _set_bad_aside(texts, columns, unread, schema, engine)
-    for file in opened:  # a burst of large files would otherwise stand in memory twice
-        for suffix in ("_lines", "", "_errors", "_scans"):
-            engine.drop(f"file_{file.source.file.file}{suffix}")
-    engine.drop("texts")
-    return Loaded(tuple(kept), tuple(refused), tuple(changed), _count_bad(engine))
+            changed.append(file.source)
+            typing.leave_out(number)
+    pieces = typing.end()
+    return Loaded(tuple(kept), tuple(refused), tuple(changed), _count_bad(engine), pieces)
 
 
-def _texts(
-    small: Sequence[tuple[int, pa.Table]], large: Sequence[tuple[int, str]], columns: Sequence[str], engine: Engine
-) -> str:
-    """Return what stands after FROM to read the rows of all files as text, with `_file` and `_line`."""
+class _Typing:
+    """Types blocks of text as they come: one batch of them in the engine, several on disk until they are through."""
+
+    def __init__(self, schema: Schema, csv: Csv, columns: Sequence[str], engine: DuckDB) -> None:
+        self._schema, self._csv, self._columns, self._engine = schema, csv, columns, engine
+        self._pending: list[tuple[int, Block]] = []
+        self._left_out: set[int] = set()
+        self._checked: list[Path] = []
+        self._bad: list[Path] = []
+
+    def add(self, number: int, block: Block) -> None:
+        """Take a block of a file. What came before it is put away if it is a batch of its own."""
+        if self._pending and sum(each.size for _, each in self._pending) + block.size > BATCH:
+            self._put_away()
+        self._pending.append((number, block))
+
+    def leave_out(self, number: int) -> None:
+        """Forget all rows of a file that could not be read to its end."""
+        self._left_out.add(number)
+        for _, block in (each for each in self._pending if each[0] == number):
+            forget(block, self._engine)
+        self._pending = [each for each in self._pending if each[0] != number]
+
+    def end(self) -> tuple[Piece, ...]:
+        """Make the tables `typed` and `bad` of all that was taken."""
+        if not self._checked:
+            self._type()
+            self._engine.table("typed", _good("checked", self._schema), lazy=True)
+            return (Piece("typed", self._count("typed")),)
+        self._put_away()
+        left_out = f"_file NOT IN ({', '.join(map(str, sorted(self._left_out)))})" if self._left_out else "true"
+        pieces = []
+        for path in self._checked:
+            good = f"({_good(self._engine.scan([path]), self._schema)} AND {left_out})"
+            pieces.append(Piece(good, self._count(good)))
+        checked, bad = self._engine.scan(self._checked), self._engine.scan(self._bad)
+        self._engine.table("typed", f"{_good(checked, self._schema)} AND {left_out}", lazy=True)
+        self._engine.table("bad", f"SELECT * FROM {bad} b WHERE {left_out}", lazy=True)
+        return tuple(pieces)
+
+    def _count(self, scanned: str) -> dict[int, int]:
+        return dict(self._engine.rows(f"SELECT _file, count(*) FROM {scanned} t GROUP BY _file"))
+
+    def _put_away(self) -> None:
+        """Type what is pending, and write it to disk."""
+        self._type()
+        number = len(self._checked)
+        for table, paths in (("checked", self._checked), ("bad", self._bad)):
+            path = self._engine.scratch / f"{table}-{number}.parquet"
+            self._engine.write(f"SELECT * FROM {table}", path)
+            self._engine.drop(table)
+            paths.append(path)
+
+    def _type(self) -> None:
+        """Make the tables `checked` and `bad` of what is pending."""
+        texts = _texts(self._pending, self._columns, self._engine)
+        before = self._engine.scan(self._checked) if self._checked else None
+        _check_rows(texts, self._columns, self._schema, self._csv, self._engine, before)
+        unread = [(number, row) for number, block in self._pending for row in block.bad]
+        _set_bad_aside(texts, self._columns, unread, self._schema, self._engine)
+        for _, block in self._pending:
+            forget(block, self._engine)
+        self._engine.drop("texts")
+        self._pending = []
+
+
+def _texts(blocks: Sequence[tuple[int, Block]], columns: Sequence[str], engine: Engine) -> str:
+    """Return what stands after FROM to read the rows of all blocks as text, with `_file` and `_line`."""
     tables = [
         pa.Table.from_arrays(
-            [pa.array([number] * len(rows), pa.int64()), rows.column(0), *(rows[column] for column in columns)],
+            [
+                pa.array([number] * len(block.rows), pa.int64()),
+                block.rows.column(0),
+                *(block.rows[column] for column in columns),
+            ],
             names=["_file", "_line", *columns],
         )
-        for number, rows in small
+        for number, block in blocks
+        if not isinstance(block.rows, str)
     ]
     shape = pa.schema([("_file", pa.int64()), ("_line", pa.int64()), *((column, pa.string()) for column in columns)])
     engine.table("texts", pa.concat_tables([shape.empty_table(), *tables]))
     names = ", ".join(name(column) for column in columns)
     queries = [f"SELECT _file, _line, {names} FROM texts"]
-    queries += [f"SELECT CAST({number} AS BIGINT), _line, {names} FROM {name(table)}" for number, table in large]
+    queries += [
+        f"SELECT CAST({number} AS BIGINT), _line, {names} FROM {name(block.rows)}"
+        for number, block in blocks
+        if isinstance(block.rows, str)
+    ]
     return f"({' UNION ALL '.join(queries)})"
 
 
-def _check_rows(texts: str, columns: Sequence[str], schema: Schema, csv: Csv, engine: Engine) -> None:
-    """Make the table `checked`: all rows, typed, with `_bad`, the number of the first check that each one breaks."""
+def _check_rows(
+    texts: str, columns: Sequence[str], schema: Schema, csv: Csv, engine: Engine, before: str | None
+) -> None:
+    """Make the table `checked`: all rows, typed, with `_bad`, the number of the first check that each one breaks.
+
+    `before` reads the checked rows of former batches, in which a value that must be unique may stand.
+    """
     cases = "".join(
         f" WHEN {check.broken} THEN {number}"
-        for number, check in enumerate(cells.checks(schema))
+        for number, check in enumerate(cells.checks(schema, before))
         if check.column_name in columns
     )
     bad = f"CASE{cases} END" if cases else "CAST(NULL AS INTEGER)"
     typed = cells.typed_sql(schema, csv, texts, present_columns=columns)
-    engine.table("checked", f"SELECT *, {bad} AS _bad FROM ({typed}) AS t")
-    texts_kept = ", ".join(
-        cells.raw(i) for i, column in enumerate(schema.columns.values()) if column.type is not ColumnType.TEXT
-    )
-    left_out = f" EXCLUDE ({texts_kept}, _bad)" if texts_kept else " EXCLUDE (_bad)"
-    engine.table("typed", f"SELECT *{left_out} FROM checked WHERE _bad IS NULL", lazy=True)
+    kept = ", ".join(name(column) for column in ("_file", "_line", *schema.names))
+    engine.table("checked", f"SELECT {kept}, {bad} AS _bad FROM ({typed}) AS t")
+
+
+def _good(checked: str, schema: Schema) -> str:
+    kept = ", ".join(name(column) for column in ("_file", "_line", *schema.names))
+    return f"SELECT {kept} FROM {checked} c WHERE _bad IS NULL"
 
 
 def _set_bad_aside(

@@ -8,7 +8,7 @@ from pathlib import Path
 from sklearn.model_selection import FixedThresholdClassifier
 
 from churnwatch.pipeline import load
-from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured
 from churnwatch.pipeline.load import Loaded, Opened, Refused, Source
@@ -23,7 +23,7 @@ def predict_opened(
     model: FixedThresholdClassifier,
     schema: Schema,
     csv: Csv,
-    local: Engine,
+    local: DuckDB,
     featured: Featured,
     *,
     version: str,

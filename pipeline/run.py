@@ -25,7 +25,7 @@ from importlib import metadata
 from churnwatch.pipeline import files, intake, promotion, scan, schemas
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN, Dataset, of_main, role
-from churnwatch.pipeline.engine import Engine, duckdb_engine
+from churnwatch.pipeline.engine import DuckDB, Engine, duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
 from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ingest import QUARANTINE
@@ -185,7 +185,7 @@ def _attempt(home: Home, ledger: Ledger, run: int, progress: Progress) -> Outcom
 
 
 @contextmanager
-def _engine(home: Home, local: Engine) -> Iterator[Engine]:
+def _engine(home: Home, local: DuckDB) -> Iterator[Engine]:
     """Return what works on the data set: the engine within the process, or a cluster."""
     if home.settings.engine == "duckdb":
         yield local
@@ -221,7 +221,7 @@ class _Recorded:
     """The steps of one attempt, each timed and recorded."""
 
     def __init__(
-        self, home: Home, ledger: Ledger, local: Engine, engine: Engine, run: int, attempt: int, progress: Progress
+        self, home: Home, ledger: Ledger, local: DuckDB, engine: Engine, run: int, attempt: int, progress: Progress
     ) -> None:
         self._home, self._ledger, self._local, self._engine = home, ledger, local, engine
         self._run, self._attempt, self._progress = run, attempt, progress

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.firstlook.column_types import infer_types
 from churnwatch.pipeline.firstlook.head import read_sample
@@ -18,7 +18,7 @@ from churnwatch.pipeline.schema import Schema, from_settings, from_source
 from churnwatch.pipeline.settings import Column, Home
 
 
-def resolve(home: Home, ledger: Ledger, engine: Engine, sources: Sequence[Source]) -> Schema:
+def resolve(home: Home, ledger: Ledger, engine: DuckDB, sources: Sequence[Source]) -> Schema:
     """Return the schema for a run, and keep it when it is the first.
 
     Raises:
@@ -77,10 +77,10 @@ def _kept(known: tuple[int, str] | None) -> dict[str, Column]:
     return msgspec.convert(kinds, dict[str, Column])
 
 
-def _inferred(home: Home, engine: Engine, sources: Sequence[Source]) -> dict[str, Column]:
+def _inferred(home: Home, engine: DuckDB, sources: Sequence[Source]) -> dict[str, Column]:
     """Infer from the first file that has the target."""
     for source in sources:
-        sample = read_sample(source.path, home.settings.csv.delimiter, engine, home.state / "spill")
+        sample = read_sample(source.path, home.settings.csv.delimiter, engine)
         if home.settings.target in sample.columns:
             return infer_types(engine, "sample", sample.columns, home.settings.csv, settled=True).columns
     raise SettingsError(f"settings.yaml: target: no file has a column `{home.settings.target}`, and no `columns` are"

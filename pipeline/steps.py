@@ -27,7 +27,7 @@ from churnwatch.pipeline import (
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.compaction import compact
 from churnwatch.pipeline.datasets import Dataset, Intake, of_main, paths, role
-from churnwatch.pipeline.engine import Engine, name
+from churnwatch.pipeline.engine import DuckDB, Engine, name
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate
 from churnwatch.pipeline.feature_step import FeatureStep, Pairs
@@ -48,7 +48,7 @@ class Steps:
     """One run's steps. `warnings` gathers what somebody should look at."""
 
     def __init__(
-        self, home: Home, ledger: Ledger, local: Engine, engine: Engine, datasets: Sequence[Dataset], run: int
+        self, home: Home, ledger: Ledger, local: DuckDB, engine: Engine, datasets: Sequence[Dataset], run: int
     ) -> None:
         self._home, self._ledger, self._run = home, ledger, run
         self._local, self._engine, self._datasets = local, engine, datasets

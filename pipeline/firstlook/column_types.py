@@ -84,7 +84,7 @@ def infer_columns(rows: pa.Table, csv: Csv) -> dict[str, Column]:
     """Tell the columns' types from their texts, read as `csv` says and not otherwise.
 
     Args:
-        rows: texts, as `read.read_rows` gives them; `_line` and columns without a name are left out.
+        rows: texts, as `blocks.read_blocks` gives them; `_line` and columns without a name are left out.
         csv: how the cells are written; nothing is added to it, so that the rows load with the very same.
     """
     names = [column for column in rows.column_names if column not in (_LINE, "")]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from churnwatch.pipeline import cells
-from churnwatch.pipeline.engine import Engine, duckdb_engine, name
+from churnwatch.pipeline.engine import DuckDB, Engine, duckdb_engine, name
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.firstlook.exploration import Bucket, ColumnLook, Exploration, Histogram, Quarantine
 from churnwatch.pipeline.firstlook.explore_html import render_html
@@ -71,7 +71,7 @@ def explore(
         )
 
 
-def _load(path: Path, schema: Schema, found: Inference, engine: Engine) -> Loaded:
+def _load(path: Path, schema: Schema, found: Inference, engine: DuckDB) -> Loaded:
     """Load the file as a run would, so that a cell means here what it will mean there."""
     try:
         seen = path.stat()
@@ -114,7 +114,7 @@ def _duplicate_ids(schema: Schema, engine: Engine) -> int | None:
     return int(engine.rows(f"SELECT count(*) - count(DISTINCT {key}) FROM {once}")[0][0])
 
 
-def _look(of: ColumnProfile, schema: Schema, found: Inference, engine: Engine) -> ColumnLook:
+def _look(of: ColumnProfile, schema: Schema, found: Inference, engine: DuckDB) -> ColumnLook:
     column = of.column_name
     kind = schema.columns[column].type
     parts = {found.target: "target", found.id: "id", found.date: "date"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from churnwatch.pipeline.engine import Engine, name
+from churnwatch.pipeline.blocks import NEVER_CLOSED, BadRow, Block, read_blocks
+from churnwatch.pipeline.engine import DuckDB, Engine, name
 from churnwatch.pipeline.errors import DataError, UsageError
 from churnwatch.pipeline.firstlook.column_types import shown
-from churnwatch.pipeline.read import NEVER_CLOSED, BadRow, Opening, Refusal, TextRows, open_csv, read_rows, text_of
+from churnwatch.pipeline.read import Opening, Refusal, open_csv, text_of
 from churnwatch.pipeline.schema import ROW_COLUMNS
 
 HEAD_ROWS = 200_000
@@ -32,7 +33,7 @@ class Sample:
     bad: tuple[BadRow, ...]
 
 
-def read_sample(path: Path, delimiter: str | None, engine: Engine, scratch: Path) -> Sample:
+def read_sample(path: Path, delimiter: str | None, engine: DuckDB) -> Sample:
     """Read the head of a file into the engine's table `sample`.
 
     Raises:
@@ -43,8 +44,8 @@ def read_sample(path: Path, delimiter: str | None, engine: Engine, scratch: Path
         raise UsageError("--delimiter: must be one character.")
     try:
         opening = _open(path, delimiter)
-        with _head(opening, scratch) as (head, cut):
-            found = read_rows(head, engine, table="head")
+        with _head(opening, engine.scratch) as (head, cut):
+            found = list(read_blocks(head, engine, table="head"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error}).") from None
     except UnicodeError as error:
@@ -54,7 +55,8 @@ def read_sample(path: Path, delimiter: str | None, engine: Engine, scratch: Path
     if not rows:
         raise DataError(f"{path}: it has a header, but no row that can be read.")
     # Where the head was cut, its last record may be half of one.
-    bad = found.bad[:-1] if cut and found.bad and found.bad[-1].reason == NEVER_CLOSED else found.bad
+    bad = tuple(row for block in found for row in block.bad)
+    bad = bad[:-1] if cut and bad and bad[-1].reason == NEVER_CLOSED else bad
     return Sample(engine, opening, columns, rows, cut, bad)
 
 
@@ -70,13 +72,16 @@ def _open(path: Path, delimiter: str | None) -> Opening:
     return opening
 
 
-def _make_sample(found: TextRows, columns: tuple[str, ...], engine: Engine) -> int:
-    if isinstance(found.rows, str):
-        source = found.rows
-    else:
-        source = "head"
-        engine.table(source, found.rows.select(columns))
-    engine.table("sample", f"SELECT {', '.join(map(name, columns))} FROM {name(source)}")
+def _make_sample(blocks: Sequence[Block], columns: tuple[str, ...], engine: Engine) -> int:
+    wanted, queries = ", ".join(map(name, columns)), []
+    for number, block in enumerate(blocks):
+        if not isinstance(block.rows, str):
+            engine.table(f"head_rows_{number}", block.rows.select(columns))
+        source = block.rows if isinstance(block.rows, str) else f"head_rows_{number}"
+        queries.append(f"SELECT {wanted} FROM {name(source)}")
+    if not queries:
+        return 0
+    engine.table("sample", " UNION ALL ".join(queries))
     return int(engine.rows("SELECT count(*) FROM sample")[0][0])
 
 

@@ -86,7 +86,7 @@ def infer(
         UsageError: a column or value that was given is not there; the message names those that are.
     """
     with tempfile.TemporaryDirectory() as scratch, duckdb_engine(Path(scratch) / "spill") as engine:
-        sample = read_sample(path, delimiter, engine, Path(scratch))
+        sample = read_sample(path, delimiter, engine)
         given = {"id": id, "target": target, "date": date}
         _check_given(sample.columns, [*given.values(), *exclude])
         if target is not None and target in (*exclude, id, date):

@@ -11,7 +11,7 @@ import pytest
 from churnwatch.pipeline import load
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.features import Rows, current_customers, dataset, labelled_rows, sample, usable
-from churnwatch.pipeline.ingest import ingest, write_part
+from churnwatch.pipeline.ingest import ingest
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Csv
@@ -33,10 +33,9 @@ def parts(engine: DuckDB, schema: Schema, make_source: Callable[..., Source], tm
     found: list[Path] = []
     for number, content in enumerate((FIRST, SECOND), start=1):
         loaded = load.load(load.classify([make_source(content)], schema, Csv()).labelled, schema, Csv(), engine)
-        ingest(loaded, schema, engine, history=found, next_batch=number, dedup=True, promise_holdout=True)
-        part = write_part(engine, tmp_path / "parts")
-        assert part is not None
-        found.append(part.path)
+        ingested = ingest(loaded, schema, engine, tmp_path / "parts", history=found, next_batch=number, dedup=True,
+                          promise_holdout=True)  # fmt: skip
+        found += [part.path for part in ingested.parts]
     return found
 
 

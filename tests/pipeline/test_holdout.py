@@ -10,7 +10,7 @@ from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured, dataset
 from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window, window_start
-from churnwatch.pipeline.ingest import ingest, write_part
+from churnwatch.pipeline.ingest import ingest
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import Batch
 from churnwatch.pipeline.schema import Schema
@@ -54,10 +54,9 @@ def source(
         for batch in range(3)
     ]
     loaded = load.load(load.classify(drops, schema, Csv()).labelled, schema, Csv(), engine)
-    ingest(loaded, schema, engine, history=(), next_batch=1, dedup=True, promise_holdout=True)
-    part = write_part(engine, tmp_path / "parts")
-    assert part is not None
-    return dataset(schema, engine, [part.path])
+    ingested = ingest(loaded, schema, engine, tmp_path / "parts", history=(), next_batch=1, dedup=True,
+                      promise_holdout=True)  # fmt: skip
+    return dataset(schema, engine, [part.path for part in ingested.parts])
 
 
 def test_the_window_holds_the_promised_rows_of_its_batches_and_none_of_the_promised_is_trained_on(

@@ -12,33 +12,37 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from churnwatch.pipeline import files, load
+from churnwatch.pipeline import blocks, files, load
 from churnwatch.pipeline.engine import DuckDB
-from churnwatch.pipeline.ingest import FileAccount, ingest, write_part, write_quarantine
+from churnwatch.pipeline.ingest import FileAccount, WrittenPart, ingest, write_quarantine
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import SourceFile
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Column, ColumnType, Csv
 
-Ingest = Callable[..., tuple[FileAccount, ...]]
 COLUMNS = ("id", "n", "left")
 
 
+class Ingest:
+    """Reads and ingests sources; the new rows then stand in the table `fresh`, and in `parts` of a folder."""
+
+    def __init__(self, engine: DuckDB, folder: Path) -> None:
+        self.engine, self.folder = engine, folder
+        self.parts: list[WrittenPart] = []
+
+    def __call__(self, schema: Schema, sources: Sequence[Source], **options: Any) -> tuple[FileAccount, ...]:
+        """Take sources in; return what became of them."""
+        given_options = {"history": (), "next_batch": 1, "dedup": True, "promise_holdout": True, **options}
+        loaded = load.load(load.classify(sources, schema, Csv()).labelled, schema, Csv(), self.engine)
+        found = ingest(loaded, schema, self.engine, self.folder, **given_options)
+        self.parts = list(found.parts)
+        return found.accounts
+
+
 @pytest.fixture
-def take(engine: DuckDB) -> Ingest:
-    """Return what reads and ingests sources; the new rows then stand in the table `fresh`."""
-
-    def taken(schema: Schema, sources: Sequence[Source], **options: Any) -> tuple[FileAccount, ...]:
-        return _take(engine, schema, sources, **options)
-
-    return taken
-
-
-def _take(engine: DuckDB, schema: Schema, sources: Sequence[Source], **options: Any) -> tuple[FileAccount, ...]:
-    given_options = {"history": (), "next_batch": 1, "dedup": True, "promise_holdout": True, **options}
-    labelled = load.classify(sources, schema, Csv()).labelled
-    loaded = load.load(labelled, schema, Csv(), engine)
-    return ingest(loaded, schema, engine, **given_options)
+def take(engine: DuckDB, tmp_path: Path) -> Ingest:
+    """Return what reads and ingests sources into a folder of parts."""
+    return Ingest(engine, tmp_path / "parts")
 
 
 def _counts(accounts: Sequence[FileAccount]) -> list[tuple[int, int, int, int]]:
@@ -85,6 +89,7 @@ def test_every_row_of_random_drops_is_accepted_a_duplicate_or_quarantined(
 ) -> None:
     folder = tmp_path_factory.mktemp("drops")
     made, history, next_batch = _Files(folder, itertools.count(1)), [], 1
+    take = Ingest(engine, folder / "parts")
     schema = Schema(
         {"id": Column(type=ColumnType.TEXT), "n": Column(type=ColumnType.NUMBER), "left": Column(type=ColumnType.TEXT)},
         target="left", positive="1", id="id",
@@ -92,7 +97,7 @@ def test_every_row_of_random_drops_is_accepted_a_duplicate_or_quarantined(
     seen: set[tuple[Any, ...]] = set()
     for drop in drops:
         sources = [made.source("id,n,left\n" + "".join(f"{line}\n" for line in each)) for each in drop]
-        accounts = _take(engine, schema, sources, history=history, next_batch=next_batch, dedup=dedup)
+        accounts = take(schema, sources, history=history, next_batch=next_batch, dedup=dedup)
         assert [each.read for each in accounts] == [len(each) for each in drop]
         assert all(min(each.accepted, each.duplicate, each.quarantined) >= 0 for each in accounts)
         fresh = engine.rows('SELECT id, n, "left" FROM fresh')
@@ -104,9 +109,51 @@ def test_every_row_of_random_drops_is_accepted_a_duplicate_or_quarantined(
         else:
             assert not any(each.duplicate for each in accounts)
         next_batch += len(drop)
-        part = write_part(engine, folder / "parts")
-        if part is not None:
-            history.append(part.path)
+        history += [part.path for part in take.parts]
+
+
+files_of_days = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from(["01", "02", "03", "x"]), st.sampled_from("12"), st.sampled_from(["yes", "no"])),
+        max_size=12,
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@hypothesis_settings(
+    max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(drops=st.lists(files_of_days, min_size=1, max_size=2))
+def test_what_is_ingested_does_not_depend_on_how_much_is_typed_at_a_time(
+    engine: DuckDB, tmp_path_factory: pytest.TempPathFactory, drops: list[list[list[tuple[str, ...]]]]
+) -> None:
+    kinds = {"day": Column(type=ColumnType.DATE), "n": Column(type=ColumnType.NUMBER)}
+    schema = Schema({**kinds, "left": Column(type=ColumnType.TEXT)}, target="left", positive="yes", date="day")
+    folder = tmp_path_factory.mktemp("drops")
+    made = _Files(folder, itertools.count(1))
+    sources = [
+        [made.source("day,n,left\n" + "".join(f"2026-01-{day},{n},{left}\n" for day, n, left in each)) for each in drop]
+        for drop in drops
+    ]
+    assert _all_ingested(engine, schema, sources, folder / "small", 40) == _all_ingested(
+        engine, schema, sources, folder / "large", 1 << 20
+    )
+
+
+def _all_ingested(
+    engine: DuckDB, schema: Schema, drops: Sequence[Sequence[Source]], folder: Path, size: int
+) -> tuple[list[FileAccount], list[tuple[Any, ...]]]:
+    take, accounts, history = Ingest(engine, folder), [], []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK", size)
+        patch.setattr(load, "BATCH", size)
+        for sources in drops:
+            accounts += take(schema, sources, history=history, next_batch=len(accounts) + 1)
+            history += [part.path for part in take.parts]
+    found = engine.rows(f"SELECT * FROM {engine.scan(history)} h ORDER BY _batch, _line") if history else []
+    return accounts, found
 
 
 # -- what is the same row --------------------------------------------------------------------------------------
@@ -135,8 +182,7 @@ def test_duplicates_are_found_in_a_file_across_files_and_across_runs(
     schema = make_schema()
     one, two = make_source("id,n,left\na,1,yes\na,1,yes\n"), make_source("id,n,left\na,1,yes\nb,1,yes\n")
     assert _counts(take(schema, [one, two])) == [(2, 1, 1, 0), (2, 1, 1, 0)]
-    part = write_part(engine, tmp_path / "parts")
-    assert part is not None
+    [part] = take.parts
     three = make_source("id,n,left\nb,1,yes\nc,1,yes\n")
     assert _counts(take(schema, [three], history=[part.path], next_batch=3)) == [(2, 1, 1, 0)]
     assert engine.rows("SELECT id, _batch FROM fresh") == [("c", 3)]
@@ -186,7 +232,7 @@ def test_row_keys_do_not_run_cells_together(
     text = "a,b,left\n" + "".join(f"{_cell(one)},{_cell(other)},yes\n" for one, other in rows)
     kinds = {name: Column(type=ColumnType.TEXT) for name in ("a", "b", "left")}
     source = _Files(folder, itertools.count(1)).source(text)
-    [account] = _take(engine, Schema(kinds, target="left", positive="yes"), [source])
+    [account] = Ingest(engine, folder / "parts")(Schema(kinds, target="left", positive="yes"), [source])
     assert (account.accepted, account.duplicate) == (len(rows), 0)
 
 
@@ -195,8 +241,7 @@ def test_with_dedup_off_equal_rows_all_stay(
 ) -> None:
     schema = make_schema()
     assert _counts(take(schema, [make_source("id,n,left\na,1,yes\na,1,yes\n")], dedup=False)) == [(2, 2, 0, 0)]
-    part = write_part(engine, tmp_path / "parts")
-    assert part is not None
+    [part] = take.parts
     again = take(schema, [make_source("id,n,left\na,1,yes\n")], dedup=False, history=[part.path], next_batch=2)
     assert _counts(again) == [(1, 1, 0, 0)]
 
@@ -304,10 +349,9 @@ def test_a_part_is_named_by_its_content_and_the_same_rows_give_the_same_bytes(
     body = "".join(f"c{row},{row},{'yes' if row % 2 else 'no'}\n" for row in range(2000))
     parts = []
     for folder in ("one", "two"):
+        take.folder = tmp_path / folder
         take(make_schema(id="id"), [make_source("id,n,left\n" + body, f"{folder}.csv")])
-        parts.append(write_part(engine, tmp_path / folder))
-    assert parts[0] is not None
-    assert parts[1] is not None
+        parts += take.parts
     assert parts[0].path.name == parts[1].path.name == f"part-{parts[0].sha256[:16]}.parquet"
     assert parts[0].path.read_bytes() == parts[1].path.read_bytes()
     assert parts[0].sha256 == files.sha256_of(parts[0].path)
@@ -319,8 +363,7 @@ def test_a_part_holds_the_users_columns_and_those_that_make_a_row_findable(
     take: Ingest, engine: DuckDB, tmp_path: Path, make_schema: Callable[..., Schema], make_source: Callable[..., Source]
 ) -> None:
     take(make_schema(id="id"), [make_source("id,n,left\na,1.5,yes\n\nb,,no\n")], next_batch=4)
-    part = write_part(engine, tmp_path / "parts")
-    assert part is not None
+    [part] = take.parts
     table = pyarrow.parquet.read_table(part.path)
     assert table.column_names == ["id", "n", "left", "_h", "_h2", "_batch", "_line", "_holdout"]
     assert table.select(["id", "n", "left", "_batch", "_line"]).to_pylist() == [
@@ -333,8 +376,8 @@ def test_no_part_is_written_where_nothing_is_new(
     take: Ingest, engine: DuckDB, tmp_path: Path, make_schema: Callable[..., Schema], make_source: Callable[..., Source]
 ) -> None:
     take(make_schema(), [make_source("id,n,left\n")])
-    assert write_part(engine, tmp_path / "parts") is None
-    assert not (tmp_path / "parts").exists()
+    assert take.parts == []
+    assert not take.folder.exists()
 
 
 def test_the_quarantine_holds_each_row_with_file_line_column_reason_and_text(

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from duckdb import CatalogException
 
-from churnwatch.pipeline import read
+from churnwatch.pipeline import blocks
+from churnwatch.pipeline import load as load_module
 from churnwatch.pipeline.engine import DuckDB
-from churnwatch.pipeline.load import Loaded, QuarantineCount, Refused, Source, classify, load, open_source
+from churnwatch.pipeline.load import Loaded, Piece, QuarantineCount, Refused, Source, classify, load, open_source
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Csv
 
@@ -54,11 +57,11 @@ def test_a_column_that_nobody_asked_for_is_left_out_with_a_finding(
     assert engine.rows("SELECT * FROM typed") == [(1, 2, "a", 1.0, "yes")]
 
 
-@pytest.mark.parametrize("large", [0, read._LARGE_BYTES])
+@pytest.mark.parametrize("large", [0, blocks._LARGE])
 def test_a_left_out_column_may_have_any_name(
     make_schema: MakeSchema, make_source: MakeSource, engine: DuckDB, monkeypatch: pytest.MonkeyPatch, large: int
 ) -> None:
-    monkeypatch.setattr(read, "_LARGE_BYTES", large)
+    monkeypatch.setattr(blocks, "_LARGE", large)
     source = make_source('_line,_file,rowid,_bad,id,n,left,""\n9,9,9,9,a,1,yes,9\n')
     _load(engine, make_schema(), source)
     assert engine.rows("SELECT * FROM typed") == [(1, 2, "a", 1.0, "yes")]
@@ -106,7 +109,7 @@ def test_files_are_loaded_into_one_table_with_file_and_line(
 
 
 def test_no_file_gives_empty_tables(make_schema: MakeSchema, engine: DuckDB) -> None:
-    assert _load(engine, make_schema()) == Loaded((), (), (), ())
+    assert _load(engine, make_schema()) == Loaded((), (), (), (), (Piece("typed", {}),))
     assert engine.rows("SELECT count(*) FROM typed") == [(0,)]
     assert engine.rows("SELECT count(*) FROM bad") == [(0,)]
 
@@ -209,10 +212,10 @@ def test_large_and_small_files_give_the_same_rows_and_the_same_quarantine(
         f'"x, ""{row}""",{"yes" if row % 2 else "no"},c{row},{row if row % 7 else "bad"}\n' for row in range(100)
     )
     found, fast = [], []
-    parallel = read._read_in_parallel
-    monkeypatch.setattr(read, "_read_in_parallel", lambda *given: (fast.append(rows := parallel(*given)), rows)[1])
-    for bound in (read._LARGE_BYTES, 0):
-        monkeypatch.setattr(read, "_LARGE_BYTES", bound)
+    parallel = blocks._read_in_parallel
+    monkeypatch.setattr(blocks, "_read_in_parallel", lambda *given: (fast.append(rows := parallel(*given)), rows)[1])
+    for bound in (blocks._LARGE, 0):
+        monkeypatch.setattr(blocks, "_LARGE", bound)
         loaded = _load(engine, make_schema(), make_source(content))
         rows = engine.rows("SELECT * EXCLUDE (_file) FROM typed ORDER BY _line")
         bad = engine.rows("SELECT * EXCLUDE (_file) FROM bad ORDER BY _line")
@@ -221,13 +224,13 @@ def test_large_and_small_files_give_the_same_rows_and_the_same_quarantine(
     assert len(found[0][0]) == 85
     assert [rows is not None for rows in fast] == [True]
     with pytest.raises(CatalogException):  # what was read is given up once it was typed
-        engine.rows("SELECT count(*) FROM file_2_lines")
+        engine.rows("SELECT count(*) FROM file_2_0_texts")
 
 
 def test_a_large_file_of_another_order_of_columns_lies_beside_a_small_one(
     make_schema: MakeSchema, make_source: MakeSource, engine: DuckDB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "_LARGE_BYTES", 40)
+    monkeypatch.setattr(blocks, "_LARGE", 40)
     small, large = make_source("id,n,left\na,1,yes\n"), make_source("left,n,id\n" + "no,2,b\n" * 9)
     _load(engine, make_schema(), small, large)
     assert engine.rows("SELECT DISTINCT _file, id, n FROM typed ORDER BY 1") == [(1, "a", 1.0), (2, "b", 2.0)]
@@ -237,8 +240,47 @@ def test_a_schema_may_call_its_columns_like_those_of_a_reader(
     make_schema: MakeSchema, make_source: MakeSource, engine: DuckDB, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     schema = make_schema({"rowid": "integer", "c0": "text", "text": "text", "reason": "text", "left": "text"})
-    for bound in (read._LARGE_BYTES, 0):
-        monkeypatch.setattr(read, "_LARGE_BYTES", bound)
+    for bound in (blocks._LARGE, 0):
+        monkeypatch.setattr(blocks, "_LARGE", bound)
         loaded = _load(engine, schema, make_source("rowid,c0,text,reason,left\n7,a,b,c,yes\nx,a,b,c,no\n"))
         assert engine.rows("SELECT _line, rowid, c0, text, reason FROM typed") == [(2, 7, "a", "b", "c")]
         assert _counted(loaded) == [("type", "rowid", "not a whole number", 1, 3)]
+
+
+# -- batches ---------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_changed_or_broke_leaves_nothing_behind_of_the_batches_that_were_typed_before(
+    make_schema: MakeSchema, make_source: MakeSource, engine: DuckDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", 16)
+    monkeypatch.setattr(load_module, "BATCH", 16)
+    rows = "".join(f"c{row},{row or 'bad'},yes\n" for row in range(9))
+    whole, changed = make_source("id,n,left\n" + rows), make_source("id,n,left\n" + rows)
+    broken = make_source("id,n,left\n" + rows + "x" * 99)
+    changed = replace(changed, file=replace(changed.file, size_bytes=1))
+    loaded = _load(engine, make_schema(), changed, whole, broken)
+    assert [each.source for each in loaded.opened] == [whole]
+    assert loaded.changed == (changed,)
+    assert [each.reason for each in loaded.refused] == [
+        "cannot be read: line 11 is longer than 16 bytes; is it a table of text?"
+    ]
+    assert len(loaded.pieces) > 1
+    assert engine.rows("SELECT DISTINCT _file, count(*) FROM typed GROUP BY _file") == [(whole.file.file, 8)]
+    assert sum((Counter(piece.rows) for piece in loaded.pieces), Counter()) == {whole.file.file: 8}
+    assert [(each.file, each.rows) for each in loaded.quarantines] == [(whole.file.file, 1)]
+
+
+def test_a_value_that_must_be_unique_is_looked_for_in_former_batches_of_the_file(
+    make_schema: MakeSchema, make_source: MakeSource, engine: DuckDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", 16)
+    monkeypatch.setattr(load_module, "BATCH", 16)
+    schema = make_schema({"id": {"type": "text", "unique": True}, "n": "number", "left": "text"})
+    one = make_source("id,n,left\na,1,yes\nb,x,yes\n,1,no\n,2,no\nc,1,no\nb,1,no\na,2,no\n")
+    two = make_source("id,n,left\na,1,yes\n")
+    loaded = _load(engine, schema, one, two)
+    assert len(loaded.pieces) > 2
+    assert [(each.file, each.check_name, each.rows, each.first_line) for each in loaded.quarantines] == [
+        (1, "type", 1, 3), (1, "unique", 2, 7)]  # fmt: skip
+    assert engine.rows("SELECT _line FROM typed WHERE _file = 1 ORDER BY 1") == [(2,), (4,), (5,), (6,)]

@@ -18,7 +18,7 @@ def test_numbers_are_described_and_of_texts_only_the_counts(engine: DuckDB, make
         "day": pa.array([0, None, None, None], pa.timestamp("us")),
         "left": ["yes", "no", "no", None],
     }))  # fmt: skip
-    whole, number, day, left = profile(schema, engine)
+    whole, number, day, left = profile(schema, engine, "fresh")
     assert whole == ColumnProfile("i", 4, 1, 3, 2.0, 2.0, 1.0, 1.0, 3.0)
     assert (number.median, number.std, number.distinct_values) == (0.5, 0.0, 1)
     assert day == ColumnProfile("day", 4, 3, 1)
@@ -28,7 +28,7 @@ def test_numbers_are_described_and_of_texts_only_the_counts(engine: DuckDB, make
 
 def test_a_sample_of_one_has_no_deviation(engine: DuckDB, make_schema: Callable[..., Schema]) -> None:
     engine.table("fresh", pa.table({"id": ["a"], "n": [2.0], "left": ["no"]}))
-    [_, number, _] = profile(make_schema(), engine)
+    [_, number, _] = profile(make_schema(), engine, "fresh")
     assert (number.mean, number.std) == (2.0, None)
 
 
@@ -42,4 +42,4 @@ def test_no_rows_have_nothing_missing(engine: DuckDB, make_schema: Callable[...,
 def test_very_large_numbers_are_described(engine: DuckDB, make_schema: Callable[..., Schema]) -> None:
     schema = make_schema({"i": "integer", "left": "text"})
     engine.table("fresh", pa.table({"i": pa.array([2**62, 2**62, 0], pa.int64()), "left": ["no"] * 3}))
-    assert profile(schema, engine)[0].mean == pytest.approx(2**63 / 3)
+    assert profile(schema, engine, "fresh")[0].mean == pytest.approx(2**63 / 3)

@@ -1,20 +1,15 @@
 from __future__ import annotations
 
-import csv
-import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from churnwatch.pipeline import read
-from churnwatch.pipeline.engine import DuckDB, name
-from churnwatch.pipeline.read import NEVER_CLOSED, BadRow, Opening, Refusal, TextRows, open_csv, read_rows
+from churnwatch.pipeline.engine import DuckDB
+from churnwatch.pipeline.read import Opening, Refusal, open_csv
 
 Read = Callable[..., list[tuple[object, ...]]]
 
@@ -41,38 +36,7 @@ def _refused(path: Path) -> str:
     return refusal.reason
 
 
-def _rows(found: TextRows, engine: DuckDB) -> list[tuple[object, ...]]:
-    """Return the rows with their lines; an empty cell and a missing one mean the same."""
-    if isinstance(found.rows, str):
-        raw = engine.rows(f"SELECT * FROM {name(found.rows)} ORDER BY 1")
-    else:
-        raw = list(zip(*(column.to_pylist() for column in found.rows.columns), strict=True))
-    return [tuple("" if cell is None else cell for cell in row) for row in raw]
-
-
-def _read(path: Path, engine: DuckDB) -> TextRows:
-    return read_rows(_opened(path), engine, table="t")
-
-
 # -- encoding, delimiter, header -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "encoding", "findings"),
-    [
-        ("a,b\né,1\n".encode(), "utf-8", ()),
-        (b"\xef\xbb\xbfa,b\n\xc3\xa9,1\n", "utf-8-sig", ()),
-        ("a,b\né,1\n".encode("utf-16"), "utf-16", ("read as UTF-16 by its byte-order mark",)),
-        (b"\xfe\xff" + "a,b\né,1\n".encode("utf-16-be"), "utf-16", ("read as UTF-16 by its byte-order mark",)),
-        ("a,b\né,1\n".encode("cp1252"), "cp1252", ("not UTF-8; read as Windows-1252",)),
-    ],
-)
-def test_every_encoding_gives_the_same_rows_and_a_guess_is_a_finding(
-    put: Callable[..., Path], engine: DuckDB, content: bytes, encoding: str, findings: tuple[str, ...]
-) -> None:
-    opening = _opened(put(content))
-    assert (opening.encoding, opening.header, opening.findings) == (encoding, ("a", "b"), findings)
-    assert _rows(read_rows(opening, engine, table="t"), engine) == [(2, "é", "1")]
 
 
 def test_a_letter_cut_in_two_at_the_end_of_a_chunk_is_still_utf_8(
@@ -93,13 +57,6 @@ def test_the_delimiter_is_the_one_that_splits_the_header_most(put: Callable[...,
     assert (opening.delimiter, opening.header) == (delimiter, ("a", "b b", "c"))
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_a_quoted_header_is_split_too(put: Callable[..., Path], engine: DuckDB, delimiter: str) -> None:
-    path = put(delimiter.join(('"a"', '"b, c"', '"d ""e"""')) + "\n" + delimiter.join("123") + "\n")
-    assert (_opened(path).delimiter, _opened(path).header) == (delimiter, ("a", "b, c", 'd "e"'))
-    assert _rows(_read(path, engine), engine) == [(2, "1", "2", "3")]
-
-
 def test_the_delimiter_is_the_one_under_which_the_expected_columns_are_there(put: Callable[..., Path]) -> None:
     opening = _opened(put("id;name, first, last\n1;x\n"), expected=("id",))
     assert (opening.delimiter, opening.header) == (";", ("id", "name, first, last"))
@@ -107,12 +64,6 @@ def test_the_delimiter_is_the_one_under_which_the_expected_columns_are_there(put
 
 def test_a_given_delimiter_is_taken(put: Callable[..., Path]) -> None:
     assert _opened(put("a;b,c,d\n"), delimiter=";").header == ("a", "b,c,d")
-
-
-def test_names_lose_blanks_around_them_and_may_be_quoted_over_lines(put: Callable[..., Path], engine: DuckDB) -> None:
-    path = put('  a , "b",""\n1,2,3\n'.replace(' "b"', '"b\nb"'))
-    assert _opened(path).header == ("a", "b\nb", "")
-    assert _rows(_read(path, engine), engine) == [(3, "1", "2", "3")]
 
 
 @pytest.mark.parametrize(
@@ -146,239 +97,10 @@ def test_a_file_of_too_many_columns_is_refused(put: Callable[..., Path], monkeyp
     assert _opened(put("a,b,c\n")).header == ("a", "b", "c")
 
 
-def test_a_file_of_a_header_only_has_no_rows(put: Callable[..., Path], engine: DuckDB) -> None:
-    for content in ("a,b", "a,b\n", "a,b\r\n", "a,b\n\n\n"):
-        assert _read(put(content), engine).bad == ()
-        assert _rows(_read(put(content), engine), engine) == []
-
-
-# -- rows and their lines --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("content", "rows"),
-    [
-        ('a,b\n"x\ny",1\nz,2\n"\n\n",3\nlast,4', [(2, "x\ny", "1"), (4, "z", "2"), (5, "\n\n", "3"), (8, "last", "4")]),
-        ("a,b\r\n1,2\r\n3,4\r\n", [(2, "1", "2"), (3, "3", "4")]),
-        ("a,b\r1,2\r3,4\r", [(2, "1", "2"), (3, "3", "4")]),
-        ("a,b\n1,2\r3,4\r\n5,6\n", [(2, "1", "2"), (3, "3", "4"), (4, "5", "6")]),
-        ("a,b\n\n1,2\n\n\n3,4\n\n", [(3, "1", "2"), (6, "3", "4")]),
-        ('a,b\nx "y" z,it\'s\n', [(2, 'x "y" z', "it's")]),
-        ('a,b\n"x ""y"" z",""\n', [(2, 'x "y" z', "")]),
-        ('a,b\n "x",1\n', [(2, ' "x"', "1")]),
-        ("a,b\n,\n", [(2, "", "")]),
-        ("a,b\nNULL,None\n", [(2, "NULL", "None")]),
-        ("a,b\n1\u20282,\u00a0\n", [(2, "1\u20282", "\u00a0")]),
-    ],
-)
-def test_rows_are_read_with_the_line_they_start_on(
-    put: Callable[..., Path], engine: DuckDB, content: str, rows: list[tuple[object, ...]]
-) -> None:
-    found = _read(put(content), engine)
-    assert _rows(found, engine) == rows
-    assert found.bad == ()
-
-
-@pytest.mark.parametrize(
-    ("content", "rows", "bad"),
-    [
-        ("a,b\n1\n2,3\n4,5,6\n", [(3, "2", "3")],
-         [BadRow(2, "1 cells where the header has 2", "1"), BadRow(4, "3 cells where the header has 2", "4,5,6")]),
-        ("a,b\n1,2,\n3,4\n", [(3, "3", "4")], [BadRow(2, "3 cells where the header has 2", "1,2,")]),
-        ('a,b\n"x\ny",1,"c,d"\n', [], [BadRow(2, "3 cells where the header has 2", '"x\ny",1,"c,d"')]),
-        ("a,b\n1,\0\n3,4\n", [(3, "3", "4")], [BadRow(2, "a NUL byte in a cell", "1,\0")]),
-        ('a,b\n"x"y,1\n3,4\n', [(3, "3", "4")], [BadRow(2, "not valid CSV: ',' expected after '\"'", "")]),
-        ('a,b\n1,2\n"never closed,1\n3,4\n', [(2, "1", "2")], [BadRow(3, NEVER_CLOSED, "")]),
-    ],
-)  # fmt: skip
-def test_a_row_that_cannot_be_read_is_handed_on_with_line_and_reason(
-    put: Callable[..., Path],
-    engine: DuckDB,
-    content: str,
-    rows: list[tuple[object, ...]],
-    bad: list[BadRow],
-) -> None:
-    found = _read(put(content), engine)
-    assert _rows(found, engine) == rows
-    assert list(found.bad) == bad
-
-
-def test_a_cell_of_more_than_a_megabyte_is_a_bad_row(
-    put: Callable[..., Path], engine: DuckDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = csv.field_size_limit()
-    monkeypatch.setattr(read, "_MAX_CELL", 10)
-    found = _read(put("a,b\n12345678901,1\n3,4\n"), engine)
-    csv.field_size_limit(before)
-    assert _rows(found, engine) == [(3, "3", "4")]
-    assert found.bad == (BadRow(2, "not valid CSV: field larger than field limit (10)", ""),)
-
-
-# -- the parallel reader ---------------------------------------------------------------------------------------
-
-quirks = st.sampled_from(
-    ["1", "x", "", "é", " ", "\u2028", "a,b", "l\nm", 'a"b', "\\", "'", "#", "NULL", '"q"', '"a,b"', '"l\nm"', '"a""b"',
-     '""', ' "x"', '"y" ', "\0", "\t", '"cr\rin"']
-)  # fmt: skip
-ends = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r", ",\n", "\n\n", ""])
-
-
-@st.composite
-def contents(draw: st.DrawFn) -> str:
-    """Return the text of a CSV: half of them well made, the others with whatever comes in the wild."""
-    width = draw(st.integers(1, 3))
-    names = ",".join("abc"[:width])
-    if draw(st.booleans()):
-        cell = st.text(alphabet='xé ,"\n\r', max_size=4).map(lambda text: '"' + text.replace('"', '""') + '"')
-        row = st.lists(st.one_of(cell, st.sampled_from(["1", "x", "é", ""])), min_size=width, max_size=width)
-        return f"{names}\n" + "".join(f"{','.join(cells)}\n" for cells in draw(st.lists(row, max_size=5)))
-    row = st.lists(quirks, min_size=width, max_size=width).map(",".join)
-    lines = draw(st.lists(st.tuples(row, ends).map("".join), max_size=5))
-    return names + draw(st.sampled_from(["\n", "\r\n"])) + "".join(lines)
-
-
-@hypothesis_settings(
-    max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@example("a,b\n1,2,\n3,4\n")  # DuckDB drops an empty cell too many
-@example('a,b\n "x",1\n')  # and a blank before a quote
-@example('a,b\n"y" ,1\n')  # and after it
-@example("a\n\n1\n")  # and takes a blank line of a single column for an empty cell
-@example("a,b\n1,\0\n")
-@example("a,b\r\n1,2\n")  # mixed line ends are an error to it
-@example('a,b\n"1\n2",3\n4,5\r6,7\n')
-@given(content=contents())
-def test_the_parallel_reader_gives_what_the_tolerant_one_gives(tmp_path: Path, engine: DuckDB, content: str) -> None:
-    path = tmp_path / "drop.csv"
-    path.write_bytes(content.encode())
-    opening = _opened(path)
-    tolerant = read._read_tolerantly(opening)
-    fast = read._read_in_parallel(opening, engine, "t")
-    if fast is not None:
-        assert _rows(fast, engine) == _rows(tolerant, engine)
-        assert tolerant.bad == ()
-
-
-@pytest.mark.parametrize("content", ['a,b\n1,x\n2,"é,""y"""\n', "a,b\r\n1,x\r\n2,y", "a,b\n,\n"])
-def test_a_large_well_made_file_stays_in_the_engine(
-    put: Callable[..., Path], engine: DuckDB, monkeypatch: pytest.MonkeyPatch, content: str
-) -> None:
-    path = put(content)
-    small = read_rows(_opened(path), engine, table="small")
-    monkeypatch.setattr(read, "_LARGE_BYTES", 0)
-    large = read_rows(_opened(path), engine, table="large")
-    assert not isinstance(small.rows, str)
-    assert large.rows == "large_lines"
-    assert _rows(large, engine) == _rows(small, engine)
-
-
-def test_columns_called_as_ours_are_read_like_any_other(
-    put: Callable[..., Path], engine: DuckDB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = put("rowid,_line,_file\n7,8,9\n")
-    expected = [(2, "7", "8", "9")]
-    assert _rows(_read(path, engine), engine) == expected
-    monkeypatch.setattr(read, "_LARGE_BYTES", 0)
-    assert isinstance(_read(path, engine).rows, str)
-    assert _rows(_read(path, engine), engine) == expected
-
-
-def test_line_ends_at_the_end_of_a_chunk_are_counted_right(
-    put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = put("a,b\r\n1,2\r\n3,4\r\n")
-    whole = read._body(path)
-    for size in range(1, 9):
-        monkeypatch.setattr(read, "_CHUNK", size)
-        assert read._body(path) == whole
-    assert whole is not None
-    assert (whole.lines, whole.size, whole.line_ends) == (2, 10, 4)
-
-
-# -- packed files and Parquet ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def packed(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Return what writes a text packed as the name tells."""
-
-    def written(text: str, file_name: str) -> Path:
-        path = tmp_path / file_name
-        with pa.CompressedOutputStream(str(path), "gzip" if file_name.lower().endswith(".gz") else "zstd") as stream:
-            stream.write(text.encode())
-        return path
-
-    return written
-
-
-@pytest.mark.parametrize("file_name", ["drop.csv.gz", "drop.csv.zst", "DROP.CSV.GZ"])
-@pytest.mark.parametrize("rows", [3, 120_000])
-def test_a_packed_file_has_the_rows_and_lines_that_it_had_before(
-    packed: Callable[[str, str], Path], put: Callable[[str], Path], engine: DuckDB, file_name: str, rows: int
-) -> None:
-    text = "id,t\n" + "".join(f'{i},"a ""quoted"", {i}"\n' for i in range(rows)) + "short\n"
-    found, plain = _read(packed(text, file_name), engine), _read(put(text), engine)
-    assert _rows(found, engine) == _rows(plain, engine)
-    assert found.bad == plain.bad
-
-
-@pytest.mark.parametrize("file_name", ["drop.csv.gz", "drop.csv.zst"])
-def test_a_packed_file_that_is_cut_short_or_no_such_file_is_an_error_of_reading(
-    packed: Callable[[str, str], Path], tmp_path: Path, file_name: str
-) -> None:
-    path = packed("id,t\n" + "".join(f"{i},{i * 7919}\n" for i in range(100_000)), file_name)
-    cut = tmp_path / f"cut-{file_name}"
-    cut.write_bytes(path.read_bytes()[:-1000])
-    other = tmp_path / f"other-{file_name}"
-    other.write_text("id,t\n1,2\n")
-    for broken in (cut, other):
-        with pytest.raises(OSError):  # noqa: PT011 - the library's words, which differ
-            open_csv(broken)
-
-
-def test_parquet_is_read_as_the_text_that_a_csv_of_it_would_hold(tmp_path: Path, engine: DuckDB) -> None:
-    path = tmp_path / "drop.parquet"
-    table = pa.table({
-        "id": ["00123", "it's, \"q\"", None],
-        "n": pa.array([2**60, -1, None]),
-        "x": [1 / 3, -0.0, None],
-        "day": pa.array([dt.datetime(2026, 1, 2), dt.datetime(2026, 1, 2, 3, 4, 5, 678901), None]),  # noqa: DTZ001
-        "yes": [True, False, None],
-    })  # fmt: skip
-    pyarrow.parquet.write_table(table, path)
-    assert _opened(path).header == ("id", "n", "x", "day", "yes")
-    assert _rows(_read(path, engine), engine) == [
-        (1, "00123", str(2**60), "0.3333333333333333", "2026-01-02 00:00:00", "true"),
-        (2, 'it\'s, "q"', "-1", "-0.0", "2026-01-02 03:04:05.678901", "false"),
-        (3, "", "", "", "", ""),
-    ]
-
-
-def test_what_is_no_parquet_is_refused_and_what_is_cut_short_is_not_read(tmp_path: Path, engine: DuckDB) -> None:
-    path = tmp_path / "drop.parquet"
-    path.write_bytes(b"PAR1 not really")
-    assert _refused(path) == "not a Parquet file, or cut short"
-    pyarrow.parquet.write_table(pa.table({"a": list(range(200_000))}), path, compression="none")
-    whole = path.read_bytes()
-    path.write_bytes(whole[:4] + bytes(100_000) + whole[100_004:])
-    with pytest.raises(OSError, match="not a whole Parquet file"):
-        _read(path, engine)
-
-
 def test_a_name_that_stands_twice_in_a_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "drop.parquet"
     pyarrow.parquet.write_table(pa.table([[1], [2]], names=["a", "A"]), path)
     assert "stand twice" in _refused(path)
-
-
-@pytest.mark.parametrize("file_name", ["a[1].parquet", "b?.parquet", "c*.parquet"])
-def test_a_name_that_looks_like_a_glob_is_one_file(tmp_path: Path, engine: DuckDB, file_name: str) -> None:
-    for other in ("a1.parquet", "b2.parquet", "c-other.parquet"):
-        pyarrow.parquet.write_table(pa.table({"a": ["other"]}), tmp_path / other)
-    path = tmp_path / file_name
-    pyarrow.parquet.write_table(pa.table({"a": ["own"]}), path)
-    assert _rows(_read(path, engine), engine) == [(1, "own")]
-    assert engine.rows(f"SELECT a FROM {engine.scan([path])}") == [("own",)]
 
 
 @pytest.mark.parametrize("column", ["", "file_row_number", "FILE_ROW_NUMBER"])
@@ -386,10 +108,3 @@ def test_a_parquet_column_that_the_reader_cannot_ask_for_is_refused(tmp_path: Pa
     path = tmp_path / "drop.parquet"
     pyarrow.parquet.write_table(pa.table([[1], [2]], names=["a", column]), path)
     assert "which the reader needs for itself" in _refused(path)
-
-
-def test_times_with_a_zone_are_read_in_utc_and_nan_is_a_missing_value(tmp_path: Path, engine: DuckDB) -> None:
-    path = tmp_path / "drop.parquet"
-    noon = dt.datetime(2026, 1, 2, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
-    pyarrow.parquet.write_table(pa.table({"at": [noon], "x": [float("nan")]}), path)
-    assert _rows(_read(path, engine), engine) == [(1, "2026-01-02 10:00:00", "")]

@@ -1,0 +1,311 @@
+"""An opened file → its rows as text, each with the line it starts on, block by block: memory does not grow with files.
+
+All cells are read as text; the schema gives them types later. A row that cannot be read is handed on with its line and
+the reason.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from churnwatch.pipeline.engine import DuckDB, file_literal, literal, name
+from churnwatch.pipeline.errors import DataError
+from churnwatch.pipeline.read import MAX_CELL, ROW_NUMBER, Opening, binary
+
+NEVER_CLOSED = "a quote is opened here and never closed; all lines after it are taken to belong to this row"
+BLOCK = 1 << 24  # bytes that are read at a time
+_BLOCK_ROWS = 250_000  # of Parquet
+_LARGE = 1 << 20  # characters; above it DuckDB's parallel reader is worth its start-up
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that could not be read."""
+
+    line: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of a file.
+
+    Attributes:
+        rows: an Arrow table of texts with `_line`, or the name of an engine's table of that shape.
+        size: of their text, in characters.
+        bad: rows that could not be read.
+    """
+
+    rows: pa.Table | str
+    size: int
+    bad: tuple[BadRow, ...] = ()
+
+
+def read_blocks(opening: Opening, engine: DuckDB, *, table: str) -> Iterator[Block]:
+    """Yield all rows. What stays in the engine has names that begin with `table`, until `forget`.
+
+    DuckDB reads in parallel but does not say on which line a row stands, nor takes everything faithfully. Where it
+    rejected nothing, every line is one row and every byte is accounted for, it was faithful and a row's place tells
+    its line; else the tolerant reader takes the block.
+
+    Raises:
+        OSError, UnicodeError: the file cannot be read, or not to its end.
+    """
+    if opening.is_parquet:
+        yield from _read_parquet(opening, engine, table)
+        return
+    with binary(opening.path) as file:
+        text = _Text(file, opening.encoding)
+        csv.field_size_limit(MAX_CELL)
+        header = csv.reader(iter(text.line, ""), delimiter=opening.delimiter, strict=True)
+        next(header)
+        line, number = header.line_num + 1, 0
+        while block := text.block(line):
+            beside = engine.scratch / f"{table}_{number}.csv"
+            found = _read_in_parallel(block, line, opening, engine, beside) if len(block) > _LARGE else None
+            lines = block.count("\n") + (not block.endswith("\n"))
+            if found is None:
+                found, lines = _read_tolerantly(block, line, opening, text)
+            yield found
+            line, number = line + lines, number + 1
+
+
+def forget(block: Block, engine: DuckDB) -> None:
+    """Give up what stands of a block in the engine."""
+    if isinstance(block.rows, str):
+        for suffix in ("", "_texts", "_errors", "_scans"):
+            engine.drop(f"{block.rows}{suffix}")
+
+
+class _Text:
+    """The text of a file, by lines and by blocks of whole lines."""
+
+    def __init__(self, file: BinaryIO, encoding: str) -> None:
+        self._file, self._decoder = file, codecs.getincrementaldecoder(encoding)()
+        self._held, self._at, self._ended = "", 0, False
+
+    def line(self) -> str:
+        """Return the next line with its end, `""` behind the last one."""
+        while (end := self._line_end()) is None:
+            self._read()
+        line, self._at = self._held[self._at : end], end
+        return line
+
+    def _line_end(self) -> int | None:
+        """Return where the next line ends, None where that is not read yet."""
+        feed = self._held.find("\n", self._at) + 1
+        back = self._held.find("\r", self._at, feed or None) + 1
+        if back and back != feed - 1:  # alone, unless its line feed is still to be read
+            return back if back < len(self._held) or self._ended else None
+        return feed or (len(self._held) if self._ended else None)
+
+    def block(self, line: int) -> str:
+        """Return about as many whole lines as are read at a time, `""` behind the last one; `line` is the next one."""
+        if not self._ended and len(self._held) - self._at < BLOCK:
+            self._read()
+        end = len(self._held)
+        if not self._ended:
+            end = self._held.rfind("\n", self._at) + 1 or self._held.rfind("\r", self._at, -1) + 1
+            if not end:
+                raise OSError(f"line {line} is longer than {BLOCK:,} bytes; is it a table of text?")
+        block, self._at = self._held[self._at : end], end
+        return block
+
+    def _read(self) -> None:
+        chunk = self._file.read(BLOCK)
+        self._ended = len(chunk) < BLOCK
+        self._held, self._at = self._held[self._at :] + self._decoder.decode(chunk, final=self._ended), 0
+
+
+# -- in parallel -------------------------------------------------------------------------------------------------
+
+
+def _read_in_parallel(block: str, line: int, opening: Opening, engine: DuckDB, beside: Path) -> Block | None:
+    """Have DuckDB read a block of whole lines; None where it was not faithful."""
+    encoded = block.encode()
+    body = _body(encoded)
+    if body is None or len(opening.header) == 1:  # a blank line is no row, but looks like an empty only cell
+        return None
+    table, cells = beside.stem, [f"c{i}" for i in range(len(opening.header))]
+    columns = ", ".join(f"{cell}: 'VARCHAR'" for cell in cells)
+    beside.write_bytes(encoded)
+    try:
+        engine.table(
+            f"{table}_texts",
+            f"SELECT * FROM read_csv({file_literal(beside)}, columns={{{columns}}}, header=false, auto_detect=false,"
+            f" delim={literal(opening.delimiter)}, quote='\"', escape='\"', nullstr='', max_line_size={MAX_CELL},"
+            f" store_rejects=true, rejects_table={literal(f'{table}_errors')},"
+            f" rejects_scan={literal(f'{table}_scans')})",
+        )
+    except DataError:  # such as line ends of two kinds
+        return None
+    finally:
+        beside.unlink()
+    rejected = engine.rows(f"SELECT count(*) FROM {name(f'{table}_errors')}")[0][0]
+    if rejected or not _is_faithful(body, engine, f"{table}_texts", cells):
+        return None
+    named = ", ".join(f"{cell} AS {name(column or ' ')}" for cell, column in zip(cells, opening.header, strict=True))
+    lines = f"CAST(rowid + {line} AS BIGINT) AS _line"
+    engine.table(table, f"SELECT {lines}, {named} FROM {name(f'{table}_texts')}", lazy=True)
+    return Block(table, len(block))
+
+
+@dataclass(frozen=True)
+class _Body:
+    """What a block has, counted in bytes."""
+
+    size: int
+    lines: int
+    line_ends: int
+    quotes: int
+
+
+def _body(block: bytes) -> _Body | None:
+    """Count what a block has; None where a NUL or a bare CR makes lines a matter of opinion."""
+    returns = block.count(b"\r")
+    if b"\0" in block or returns != block.count(b"\r\n"):
+        return None
+    feeds = block.count(b"\n")
+    return _Body(len(block), feeds + (not block.endswith(b"\n")), feeds + returns, block.count(b'"'))
+
+
+def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str]) -> bool:
+    """Tell whether every line is one row, and the cells with their delimiters, quotes and line ends are all there is.
+
+    A quoted cell has two quotes around it and one more for each in it, so what quotes add is their number in the
+    file less their number in the cells. A blank or a delimiter too many that DuckDB dropped is missing in the sum.
+    """
+    quote = literal('"')
+    inner = " + ".join(f"coalesce(length({c}) - length(replace({c}, {quote}, '')), 0)" for c in cells)
+    held = " + ".join(f"coalesce(strlen({c}), 0)" for c in cells)
+    inner_sum = f"coalesce(sum({inner}), 0)" if body.quotes else "0"
+    rows, held_bytes, inner_quotes = engine.rows(
+        f"SELECT count(*), coalesce(sum({held}), 0), {inner_sum} FROM {name(table)}"
+    )[0]
+    delimiters = rows * (len(cells) - 1)
+    added = body.quotes - inner_quotes
+    return bool(rows == body.lines and body.size == held_bytes + delimiters + body.line_ends + added)
+
+
+# -- tolerantly --------------------------------------------------------------------------------------------------
+
+
+def _read_tolerantly(block: str, first: int, opening: Opening, text: _Text) -> tuple[Block, int]:
+    """Read a block with Python's reader; return its rows, and how many lines they take.
+
+    A row that is not closed at the block's end goes on into the text behind it.
+    """
+    feed = _Feed(block, text)
+    lines: list[int] = []
+    records: list[list[str]] = []
+    bad: list[BadRow] = []
+    for line, record in _records(feed, first, opening):
+        if isinstance(record, BadRow):
+            bad.append(record)
+        else:
+            lines.append(line)
+            records.append(record)
+    columns = list(zip(*records, strict=True)) if records else [()] * len(opening.header)
+    arrays = [pa.array(lines, pa.int64()), *(pa.array(column, pa.string()) for column in columns)]
+    table = pa.Table.from_arrays(arrays, names=["_line", *opening.header])
+    return Block(table, len(block), tuple(bad)), feed.lines
+
+
+class _Feed:
+    """The lines of a block, then those behind it."""
+
+    def __init__(self, block: str, text: _Text) -> None:
+        self._block, self._size, self._text = io.StringIO(block, newline=""), len(block), text
+        self.lines = 0
+
+    @property
+    def is_through(self) -> bool:
+        """Whether all lines of the block were given."""
+        return self._block.tell() >= self._size
+
+    def __iter__(self) -> _Feed:
+        return self
+
+    def __next__(self) -> str:
+        line = self._block.readline() or self._text.line()
+        if not line:
+            raise StopIteration
+        self.lines += 1
+        return line
+
+
+def _records(feed: _Feed, first: int, opening: Opening) -> Iterator[tuple[int, list[str] | BadRow]]:
+    """Yield each record with the line it starts on; blank lines are no records."""
+    width = len(opening.header)
+    reader = csv.reader(feed, delimiter=opening.delimiter, strict=True)
+    while not feed.is_through:
+        line = first + feed.lines
+        try:
+            record = next(reader, None)
+        except csv.Error as error:
+            yield line, BadRow(line, _why(error), "")
+            continue
+        if not record:
+            continue
+        if len(record) != width:
+            text = _joined(record, opening.delimiter)
+            yield line, BadRow(line, f"{len(record)} cells where the header has {width}", text)
+        elif any("\0" in cell for cell in record):
+            yield line, BadRow(line, "a NUL byte in a cell", _joined(record, opening.delimiter))
+        else:
+            yield line, record
+
+
+def _why(error: csv.Error) -> str:
+    if "end of data" in str(error):
+        return NEVER_CLOSED
+    return f"not valid CSV: {error}"
+
+
+def _joined(record: Sequence[str], delimiter: str) -> str:
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator="\r\n").writerow(record)  # so that line ends are quoted
+    return out.getvalue().removesuffix("\r\n")[:MAX_CELL]
+
+
+# -- Parquet -----------------------------------------------------------------------------------------------------
+
+
+def _read_parquet(opening: Opening, engine: DuckDB, table: str) -> Iterator[Block]:
+    """Read Parquet as text, which the schema then types like any other: what a cell means depends on no format."""
+    try:
+        footer = pyarrow.parquet.read_metadata(opening.path)
+    except pa.ArrowInvalid as error:
+        raise OSError(f"not a whole Parquet file ({error})") from error
+    kinds = footer.schema.to_arrow_schema()
+    columns = ", ".join(f"{_as_text(kinds.field(column))} AS {name(column)}" for column in opening.header)
+    source = f"read_parquet({file_literal(opening.path)}, file_row_number=true)"
+    size = opening.path.stat().st_size
+    for number, first in enumerate(range(0, max(footer.num_rows, 1), _BLOCK_ROWS)):
+        within = f"{ROW_NUMBER} >= {first} AND {ROW_NUMBER} < {first + _BLOCK_ROWS}"
+        query = f"SELECT CAST({ROW_NUMBER} + 1 AS BIGINT) AS _line, {columns} FROM {source} WHERE {within}"
+        try:
+            engine.table(f"{table}_{number}", query)
+        except DataError as error:
+            raise OSError(f"not a whole Parquet file ({error})") from error
+        yield Block(f"{table}_{number}", min(size, BLOCK))
+
+
+def _as_text(field: pa.Field) -> str:
+    """Return the SQL of a Parquet column as text: times in UTC, and NaN as the missing value that it stands for."""
+    value = name(field.name)
+    if pa.types.is_timestamp(field.type) and field.type.tz is not None:
+        value = f"make_timestamp(epoch_us({value}))"
+    if pa.types.is_float32(field.type) or pa.types.is_float64(field.type):
+        return f"CASE WHEN NOT isnan({value}) THEN CAST({value} AS VARCHAR) END"
+    return f"CAST({value} AS VARCHAR)"
