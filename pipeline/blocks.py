@@ -24,7 +24,7 @@ from churnwatch.pipeline.read import MAX_CELL, ROW_NUMBER, Opening, binary
 NEVER_CLOSED = "a quote is opened here and never closed; all lines after it are taken to belong to this row"
 BLOCK = 1 << 24  # bytes that are read at a time
 _BLOCK_ROWS = 250_000  # of Parquet
-_LARGE = 1 << 20  # characters; above it DuckDB's parallel reader is worth its start-up
+_LARGE = 1 << 20  # bytes; above it DuckDB's parallel reader is worth its start-up
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Block:
 
     Attributes:
         rows: an Arrow table of texts with `_line`, or the name of an engine's table of that shape.
-        size: of their text, in characters.
+        size: of their text, in bytes.
         bad: rows that could not be read.
     """
 
@@ -73,7 +73,7 @@ def read_blocks(opening: Opening, engine: DuckDB, *, table: str) -> Iterator[Blo
         while block := text.block(line):
             beside = engine.scratch / f"{table}_{number}.csv"
             found = _read_in_parallel(block, line, opening, engine, beside) if len(block) > _LARGE else None
-            lines = block.count("\n") + (not block.endswith("\n"))
+            lines = block.count(b"\n") + (not block.endswith(b"\n"))
             if found is None:
                 found, lines = _read_tolerantly(block, line, opening, text)
             yield found
@@ -88,34 +88,34 @@ def forget(block: Block, engine: DuckDB) -> None:
 
 
 class _Text:
-    """The text of a file, by lines and by blocks of whole lines."""
+    """The text of a file as UTF-8, by lines and by blocks of whole lines."""
 
     def __init__(self, file: BinaryIO, encoding: str) -> None:
-        self._file, self._decoder = file, codecs.getincrementaldecoder(encoding)()
-        self._held, self._at, self._ended = "", 0, False
+        self._file, self._held, self._at, self._ended = file, b"", 0, False
+        self._decoder = codecs.getincrementaldecoder(encoding)() if encoding != "utf-8" else None
 
     def line(self) -> str:
         """Return the next line with its end, `""` behind the last one."""
         while (end := self._line_end()) is None:
             self._read()
         line, self._at = self._held[self._at : end], end
-        return line
+        return line.decode()
 
     def _line_end(self) -> int | None:
         """Return where the next line ends, None where that is not read yet."""
-        feed = self._held.find("\n", self._at) + 1
-        back = self._held.find("\r", self._at, feed or None) + 1
+        feed = self._held.find(b"\n", self._at) + 1
+        back = self._held.find(b"\r", self._at, feed or None) + 1
         if back and back != feed - 1:  # alone, unless its line feed is still to be read
             return back if back < len(self._held) or self._ended else None
         return feed or (len(self._held) if self._ended else None)
 
-    def block(self, line: int) -> str:
-        """Return about as many whole lines as are read at a time, `""` behind the last one; `line` is the next one."""
+    def block(self, line: int) -> bytes:
+        """Return about as many whole lines as are read at a time, none behind the last one; `line` is the next one."""
         if not self._ended and len(self._held) - self._at < BLOCK:
             self._read()
         end = len(self._held)
         if not self._ended:
-            end = self._held.rfind("\n", self._at) + 1 or self._held.rfind("\r", self._at, -1) + 1
+            end = self._held.rfind(b"\n", self._at) + 1 or self._held.rfind(b"\r", self._at, -1) + 1
             if not end:
                 raise OSError(f"line {line} is longer than {BLOCK:,} bytes; is it a table of text?")
         block, self._at = self._held[self._at : end], end
@@ -124,21 +124,22 @@ class _Text:
     def _read(self) -> None:
         chunk = self._file.read(BLOCK)
         self._ended = len(chunk) < BLOCK
-        self._held, self._at = self._held[self._at :] + self._decoder.decode(chunk, final=self._ended), 0
+        if self._decoder is not None:
+            chunk = self._decoder.decode(chunk, final=self._ended).encode()
+        self._held, self._at = self._held[self._at :] + chunk, 0
 
 
 # -- in parallel -------------------------------------------------------------------------------------------------
 
 
-def _read_in_parallel(block: str, line: int, opening: Opening, engine: DuckDB, beside: Path) -> Block | None:
+def _read_in_parallel(block: bytes, line: int, opening: Opening, engine: DuckDB, beside: Path) -> Block | None:
     """Have DuckDB read a block of whole lines; None where it was not faithful."""
-    encoded = block.encode()
-    body = _body(encoded)
+    body = _body(block)
     if body is None or len(opening.header) == 1:  # a blank line is no row, but looks like an empty only cell
         return None
     table, cells = beside.stem, [f"c{i}" for i in range(len(opening.header))]
     columns = ", ".join(f"{cell}: 'VARCHAR'" for cell in cells)
-    beside.write_bytes(encoded)
+    beside.write_bytes(block)
     try:
         engine.table(
             f"{table}_texts",
@@ -173,7 +174,7 @@ class _Body:
 def _body(block: bytes) -> _Body | None:
     """Count what a block has; None where a NUL or a bare CR makes lines a matter of opinion."""
     returns = block.count(b"\r")
-    if b"\0" in block or returns != block.count(b"\r\n"):
+    if b"\0" in block or (returns and returns != block.count(b"\r\n")):
         return None
     feeds = block.count(b"\n")
     return _Body(len(block), feeds + (not block.endswith(b"\n")), feeds + returns, block.count(b'"'))
@@ -200,7 +201,7 @@ def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str]) 
 # -- tolerantly --------------------------------------------------------------------------------------------------
 
 
-def _read_tolerantly(block: str, first: int, opening: Opening, text: _Text) -> tuple[Block, int]:
+def _read_tolerantly(block: bytes, first: int, opening: Opening, text: _Text) -> tuple[Block, int]:
     """Read a block with Python's reader; return its rows, and how many lines they take.
 
     A row that is not closed at the block's end goes on into the text behind it.
@@ -224,8 +225,9 @@ def _read_tolerantly(block: str, first: int, opening: Opening, text: _Text) -> t
 class _Feed:
     """The lines of a block, then those behind it."""
 
-    def __init__(self, block: str, text: _Text) -> None:
-        self._block, self._size, self._text = io.StringIO(block, newline=""), len(block), text
+    def __init__(self, block: bytes, text: _Text) -> None:
+        decoded = block.decode()
+        self._block, self._size, self._text = io.StringIO(decoded, newline=""), len(decoded), text
         self.lines = 0
 
     @property

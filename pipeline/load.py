@@ -22,7 +22,7 @@ from churnwatch.pipeline.records import SourceFile
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Csv
 
-BATCH = 1 << 25  # characters of text that are typed at a time
+BATCH = 1 << 24  # bytes of text that are typed at a time
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class _Typing:
     def end(self) -> tuple[Piece, ...]:
         """Make the tables `typed` and `bad` of all that was taken."""
         if not self._checked:
-            self._type()
+            self._type(None)
             self._engine.table("typed", _good("checked", self._schema), lazy=True)
             return (Piece("typed", self._count("typed")),)
         self._put_away()
@@ -226,19 +226,23 @@ class _Typing:
 
     def _put_away(self) -> None:
         """Type what is pending, and write it to disk."""
-        self._type()
-        number = len(self._checked)
-        for table, paths in (("checked", self._checked), ("bad", self._bad)):
-            path = self._engine.scratch / f"{table}-{number}.parquet"
-            self._engine.write(f"SELECT * FROM {table}", path)
-            self._engine.drop(table)
-            paths.append(path)
+        number, scratch = len(self._checked), self._engine.scratch
+        checked, bad = scratch / f"checked-{number}.parquet", scratch / f"bad-{number}.parquet"
+        self._type(checked)
+        self._engine.write("SELECT * FROM bad", bad)
+        self._checked.append(checked)
+        self._bad.append(bad)
 
-    def _type(self) -> None:
-        """Make the tables `checked` and `bad` of what is pending."""
+    def _type(self, target: Path | None) -> None:
+        """Make the tables `checked` and `bad` of what is pending; the first in a file where one is named."""
         texts = _texts(self._pending, self._columns, self._engine)
         before = self._engine.scan(self._checked) if self._checked else None
-        _check_rows(texts, self._columns, self._schema, self._csv, self._engine, before)
+        checked = _checked(texts, self._columns, self._schema, self._csv, before)
+        if target is None:
+            self._engine.table("checked", checked)
+        else:
+            self._engine.write(checked, target)
+            self._engine.table("checked", f"SELECT * FROM {self._engine.scan([target])} c", lazy=True)
         unread = [(number, row) for number, block in self._pending for row in block.bad]
         _set_bad_aside(texts, self._columns, unread, self._schema, self._engine)
         for _, block in self._pending:
@@ -273,10 +277,8 @@ def _texts(blocks: Sequence[tuple[int, Block]], columns: Sequence[str], engine: 
     return f"({' UNION ALL '.join(queries)})"
 
 
-def _check_rows(
-    texts: str, columns: Sequence[str], schema: Schema, csv: Csv, engine: Engine, before: str | None
-) -> None:
-    """Make the table `checked`: all rows, typed, with `_bad`, the number of the first check that each one breaks.
+def _checked(texts: str, columns: Sequence[str], schema: Schema, csv: Csv, before: str | None) -> str:
+    """Return the query of all rows, typed, with `_bad`, the number of the first check that each one breaks.
 
     `before` reads the checked rows of former batches, in which a value that must be unique may stand.
     """
@@ -288,7 +290,7 @@ def _check_rows(
     bad = f"CASE{cases} END" if cases else "CAST(NULL AS INTEGER)"
     typed = cells.typed_sql(schema, csv, texts, present_columns=columns)
     kept = ", ".join(name(column) for column in ("_file", "_line", *schema.names))
-    engine.table("checked", f"SELECT {kept}, {bad} AS _bad FROM ({typed}) AS t")
+    return f"SELECT {kept}, {bad} AS _bad FROM ({typed}) AS t"
 
 
 def _good(checked: str, schema: Schema) -> str:
