@@ -237,10 +237,12 @@ class Steps:
 
     @cached_property
     def _top_share(self) -> float:
-        """The share of the customers who can be called."""
+        """The share of the customers who can be called. So many as there were at the last run: no need to count."""
         if self._customers is None:
             return 0.1
-        total = self._engine.rows(f"SELECT count(*) FROM ({self._customers}) AS c")[0][0]
+        total = self._ledger.customers_predicted(self._run)
+        if total is None:
+            total = self._engine.rows(f"SELECT count(*) FROM ({self._customers}) AS c")[0][0]
         return min(1.0, self._home.settings.call_capacity / total) if total else 1.0
 
     # -- decide and promote ------------------------------------------------------------------------------------

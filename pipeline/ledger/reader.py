@@ -410,6 +410,13 @@ class Reader:
             *values,
         )
 
+    def customers_predicted(self, before: int) -> int | None:
+        """Return how many customers the newest predictions before a run were of; None: there are none."""
+        found = self._one(
+            "SELECT rows FROM predictions WHERE file IS NULL AND run < ? ORDER BY run DESC LIMIT 1", before
+        )
+        return found["rows"] if found is not None else None
+
     def package_check(self, *, good_only: bool = False) -> Row | None:
         """Return the newest package check, or the newest of which nothing failed."""
         where = "WHERE error IS NULL" if good_only else ""

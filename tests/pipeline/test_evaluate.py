@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate, precision_at
 
@@ -16,6 +25,24 @@ def test_a_row_at_the_threshold_is_decided_to_leave() -> None:
     assert counts == {"true_positives": 2, "false_positives": 1, "false_negatives": 1, "true_negatives": 6}
     assert found["f1"] == pytest.approx(2 / 3)
     assert (found["precision"], found["recall"], found["accuracy"]) == pytest.approx((2 / 3, 2 / 3, 0.8))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("digits", [1, 6])
+def test_every_metric_is_what_scikit_learn_says(seed: int, digits: int) -> None:
+    chance = np.random.default_rng(seed)
+    probability = np.round(chance.random(200), digits)
+    y = (chance.random(200) < probability / 2).astype(np.int64)
+    found = evaluate(y, probability, threshold=0.4, top_share=0.1)
+    decided = probability >= 0.4
+    expected = {
+        "f1": f1_score(y, decided), "precision": precision_score(y, decided), "recall": recall_score(y, decided),
+        "accuracy": accuracy_score(y, decided), "brier": brier_score_loss(y, probability),
+        "log_loss": log_loss(y, probability), "roc_auc": roc_auc_score(y, probability),
+        "average_precision": average_precision_score(y, probability),
+        "precision_at_capacity": y[np.argsort(-probability, kind="stable")[:20]].mean(),
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
 def test_the_capacity_is_the_share_who_can_be_called() -> None:
