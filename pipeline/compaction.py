@@ -26,14 +26,13 @@ FANOUT = 8
 def compact(home: Home, ledger: Ledger, engine: Engine, kept: Sequence[KeptSet], run: int) -> int:
     """Merge parts where there are enough of a size, and remove those that former runs merged; return how many went.
 
-    Of partial aggregates, those of another definition than the one `kept` now are given up.
+    Partial aggregates that are not `kept` any more, by source, kind and definition, are given up.
     """
     for part in ledger.replaced_parts(run):
         (home.ingested / part).unlink(missing_ok=True)
     merging = _Merging(home, ledger, engine, run)
-    for each in kept:
-        stale, at = ledger.stale_parts(each.dataset, each.definition), iso(utc_now())
-        ledger.add(*(PartReplacement(part, None, run, at) for part in stale))
+    stale, at = ledger.stale_parts({(each.dataset, each.definition) for each in kept}), iso(utc_now())
+    ledger.add(*(PartReplacement(part, None, run, at) for part in stale))
     merged = 0
     for dataset in (MAIN, *home.settings.sources):
         over = [each for each in kept if each.plan.source == dataset and each.kind == "sums"]

@@ -318,8 +318,20 @@ def parse(text: str, where: str = FILE_NAME) -> Settings:
         settings = msgspec.convert(values, Settings, strict=False)
         _check_together(settings)
     except msgspec.ValidationError as error:
-        raise SettingsError(_explain(str(error), node, where)) from None
+        raise SettingsError(_explain(_spelt_out(str(error), values), node, where)) from None
     return settings
+
+
+def _spelt_out(message: str, values: Any, of: str = "$") -> str:
+    """Name the source or column where msgspec says `$.sources[...]`: the one that is wrong by itself."""
+    for key, kind in (("sources", SourceTable), ("columns", Column | ColumnType)):
+        asked = f"{of}.{key}[...]"
+        for name, value in values[key].items() if asked in message else ():
+            try:
+                msgspec.convert(value, kind, strict=False)
+            except msgspec.ValidationError:
+                return _spelt_out(message.replace(asked, f"{of}.{key}.{name}"), value, f"{of}.{key}.{name}")
+    return message
 
 
 def _plain(node: yaml.Node | None, *, typed: bool = False) -> Any:

@@ -6,7 +6,7 @@ Lists for people come back as dicts, one per row of a view; what a step needs co
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -186,10 +186,10 @@ class Reader:
         found = self.rows("SELECT part FROM aggregated WHERE dataset = ? AND definition = ?", dataset, definition)
         return {row["part"] for row in found}
 
-    def stale_parts(self, dataset: str, definition: str) -> list[str]:
-        """Return parts of a data set of partial aggregates that were made by another definition."""
-        found = self.rows(f"{_PARTS} AND dataset = ? AND definition != ? ORDER BY part", dataset, definition)
-        return [row["part"] for row in found]
+    def stale_parts(self, kept: Collection[tuple[str, str]]) -> list[str]:
+        """Return parts of partial aggregates of other data sets, or by other definitions, than those `kept`."""
+        found = self.rows(f"{_PARTS} AND definition IS NOT NULL ORDER BY part")
+        return [row["part"] for row in found if (row["dataset"], row["definition"]) not in kept]
 
     def replaced_parts(self, before_run: int) -> list[str]:
         """Return parts that were merged into larger ones by runs before this one."""

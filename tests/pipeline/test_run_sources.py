@@ -254,7 +254,7 @@ def test_a_run_whose_part_was_merged_before_it_was_taken_up_again_ends_well(
 
 
 def test_a_source_that_was_renamed_is_filled_by_its_files_again(home: Home, months: list[Path]) -> None:
-    _drop(home, _without(months, "labels-2026-04"))
+    _drop(home, _without(months, "labels-2026-04", "transactions-2026-04"))
     text = (home.path / "settings.yaml").read_text()
     (home.path / "settings.yaml").write_text(text.replace("  logs:", "  plays:").replace("user_logs*", "plays*"))
     renamed = load(home.path)
@@ -263,6 +263,10 @@ def test_a_source_that_was_renamed_is_filled_by_its_files_again(home: Home, mont
     assert _drop(renamed, _with(months, "labels-2026-04"))[-1].status is Status.DONE
     with Ledger.open(home.ledger) as ledger:
         assert sum(part.rows for part in ledger.parts("plays")) == sum(part.rows for part in ledger.parts("logs"))
+    assert list(home.ingested.glob("logs/*sums*"))
+    _drop(renamed, _with(months, "transactions-2026-04"))
+    assert not list(home.ingested.glob("logs/*sums*"))  # what was added up of a source that is no more
+    assert list(home.ingested.glob("logs/part-*"))
 
 
 def test_the_same_bytes_may_say_once_more_what_was_so_before(home: Home, months: list[Path]) -> None:
