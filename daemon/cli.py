@@ -354,6 +354,34 @@ def export(home: Path, output: Path | None) -> None:
     click.echo(f"{target}: {export_csv(home, target):,} rows")
 
 
+@cli.command(example="churnwatch backup /mnt/backup/churnwatch.tar")
+@click.argument("file", type=_FILE)
+@click.pass_obj
+def backup(home: Path, file: Path) -> int:
+    """Pack the home into one file while the daemon goes on; 1 where something that belongs to it is missing."""
+    from churnwatch.pipeline import backup as archive
+    from churnwatch.pipeline.settings import load
+
+    found = archive.backup(load(home), file)
+    click.echo(f"{file}: {len(found.files):,} files, {file.stat().st_size / 1e6:,.1f} MB")
+    for problem in found.problems:
+        click.echo(f"PROBLEM {problem}", err=True)
+    return EXPECTED if found.problems else 0
+
+
+@cli.command(example="churnwatch restore /mnt/backup/churnwatch.tar restored")
+@click.argument("file", type=_FILE)
+@click.argument("folder", type=_FOLDER)
+def restore(file: Path, folder: Path) -> None:
+    """Make a home of a backup, in a new or an empty folder, after all of it was checked."""
+    from churnwatch.pipeline import backup as archive
+
+    home, found = archive.restore(file, folder)
+    for problem in found.problems:
+        click.echo(f"PROBLEM {problem}, already when the backup was made", err=True)
+    click.echo(f"{home.path}: restored as of {found.made_at}; start it: churnwatch --home {home.path} run")
+
+
 @cli.command(example="churnwatch features --describe")
 @click.option("--describe", is_flag=True, help="Every feature with what it is, its missing share and its mean.")
 @click.option("--json", "json_", is_flag=True, help="As JSON.")

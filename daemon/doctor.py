@@ -116,19 +116,18 @@ def _ledger(home: Home) -> Iterator[Check]:
     if not home.ledger.exists():
         yield Check("ledger: none yet; the first run makes it")
         return
-    quoted = shlex.quote(str(home.ledger))
     try:
         with Reader.open(home.ledger) as ledger:
             problems = ledger.problems()
             yield (
-                Check(f"ledger: {problems[0]}", f"mv {quoted} {quoted}.damaged  # then put back a backup")
+                Check(f"ledger: {problems[0]}", "churnwatch restore BACKUP restored  # and make that the home")
                 if problems
                 else Check(f"ledger: {home.ledger}")
             )
             yield from _release(home, ledger)
             yield from _clock(ledger)
     except ChurnwatchError as error:
-        yield Check(str(error), f"mv {quoted} {quoted}.damaged  # then put back a backup")
+        yield Check(str(error), "churnwatch restore BACKUP restored  # and make that the home")
 
 
 def _release(home: Home, ledger: Reader) -> Iterator[Check]:

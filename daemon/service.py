@@ -75,12 +75,14 @@ class Service:
 
         Raises:
             BusyError: another daemon works on this home.
+            LedgerError: the ledger is damaged.
         """
         pid = files.holder(self._home.state / DAEMON_LOCK)
         busy = f"{self._home.path}: a daemon is running already (process {pid}). Stop it first."
         with files.lock(self._home.state / DAEMON_LOCK, busy=busy), self._signals():
             for folder in self._home.folders():
                 folder.mkdir(parents=True, exist_ok=True)
+            _refuse_damaged(self._home)
             if self._poll_s is None:
                 self._watcher.start()
             log.info("watching %s", self._home.source)
@@ -313,6 +315,17 @@ class Service:
         if check is None:
             return 0.0
         return max(0.0, _DAY_S - (utc_now() - from_iso(check["checked_at"])).total_seconds())
+
+
+def _refuse_damaged(home: Home) -> None:
+    """Look the whole ledger over once, before anything is built upon it."""
+    if not home.ledger.exists():
+        return
+    with Reader.open(home.ledger) as ledger:
+        problems = ledger.problems()
+    if problems:
+        raise LedgerError(f"{home.ledger}: damaged ({problems[0]}). Put back a backup: `churnwatch restore BACKUP` into"
+                          " an empty folder, and make that the home.")  # fmt: skip
 
 
 def run(home: Path, *, poll_s: float | None = None) -> None:

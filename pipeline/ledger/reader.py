@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -176,6 +176,10 @@ class Reader:
         """Return the parts that make up a data set; of partial aggregates only those of one definition."""
         found = self.rows(f"{_PARTS} AND dataset = ? AND definition IS ? ORDER BY run, part", dataset, definition)
         return [Part(**row) for row in found]
+
+    def all_parts(self) -> list[Part]:
+        """Return the parts of all data sets, and of all that was computed from them."""
+        return [Part(**row) for row in self.rows(f"{_PARTS} ORDER BY dataset, run, part")]
 
     def row_parts(self) -> list[Part]:
         """Return the parts of all data sets that hold rows, not what was computed from them."""
@@ -438,6 +442,12 @@ class Reader:
         """Return the settings that a hash stands for, as canonical JSON."""
         value = self._value("SELECT canonical FROM settings WHERE settings_sha256 = ?", settings_sha256)
         return None if value is None else str(value)
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the ledger as of this moment into a file of its own, whoever writes to it meanwhile."""
+        with closing(sqlite3.connect(target)) as copy:
+            self._connection.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
 
     def problems(self) -> Sequence[str]:
         """Check the file's integrity and its foreign keys; return what is wrong, nothing when all is well."""

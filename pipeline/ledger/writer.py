@@ -7,6 +7,7 @@ concurrency. Opening is serialised by a lock file, since two processes must not 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ from churnwatch.pipeline.records import (
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+log = logging.getLogger("churnwatch.ledger")
 _TABLES: dict[type, str] = {
     Aggregated: "aggregated",
     Batch: "batches",
@@ -270,7 +272,19 @@ def _make_ready(connection: sqlite3.Connection, path: Path) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
         if _pending(db, path):
+            _keep(connection, path, db)
             ledger_migrations.apply(db)
+
+
+def _keep(connection: sqlite3.Connection, path: Path, db: Database) -> None:
+    """Keep a copy of a ledger beside it before its tables are changed."""
+    done = [migration.name for migration in ledger_migrations.applied(db)]
+    if not done:
+        return  # it is being made
+    kept = path.with_name(f"{path.name}.before-{ledger_migrations.pending(db)[0].name}")
+    with files.written_beside(kept) as beside:
+        Reader(connection).copy_to(beside)
+    log.warning("%s: made by an older churnwatch; a copy of it as it was is kept as %s", path, kept.name)
 
 
 def _pending(db: Database, path: Path) -> bool:

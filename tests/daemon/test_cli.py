@@ -500,7 +500,7 @@ def test_doctors_fixes_mend_what_they_name(churnwatch: Churnwatch, own: Home) ->
 @pytest.mark.parametrize(
     ("what", "words", "fix"),
     [
-        ("ledger", "cannot be read as a ledger", "mv "),
+        ("ledger", "cannot be read as a ledger", "churnwatch restore "),
         ("settings", "not valid YAML", "settings.yaml"),
         ("home", "is no home", "churnwatch init "),
         ("intent", "a promotion was begun and not finished", "run --once"),

@@ -12,6 +12,7 @@ from typing import Any
 
 from churnwatch.daemon import attention
 from churnwatch.pipeline import registry
+from churnwatch.pipeline.backup import backup, restore
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.settings import Home
 
@@ -58,6 +59,37 @@ def test_a_dropped_file_becomes_a_release_and_its_copy_is_known_then_sigterm_end
     assert _lock(home).read_text() == ""
     assert running.log.rstrip().endswith("stopped")
     assert "Traceback" not in running.log
+
+
+def test_a_backup_made_while_the_daemon_works_restores_to_a_home_that_goes_on(
+    daemon: Start,
+    home: Home,
+    months: tuple[Path, ...],
+    eventually: Eventually,
+    state_of: StateOf,
+    ask: Ask,
+    tmp_path: Path,
+) -> None:
+    running = daemon(home)
+    shutil.copy(months[0], home.source / "first.csv")
+    assert eventually(lambda: state_of(home, "first.csv"), running.log) == "ingested"
+    shutil.copy(months[1], home.source / "second.csv")
+    assert backup(home, tmp_path / "b.tar").problems == ()
+    assert eventually(lambda: state_of(home, "second.csv"), running.log) == "ingested"
+    assert running.stop() == 0
+
+    restored, _ = restore(tmp_path / "b.tar", tmp_path / "restored")
+    with Reader.open(restored.ledger) as ledger:
+        champion = ledger.champion()
+        assert ledger.problems() == []
+        assert registry.release_problems(restored.deployment, champion.model if champion else None) == []
+    again = daemon(restored)
+    for name in ("first.csv", "second.csv"):
+        shutil.copy(home.source / name, restored.source / name)
+    assert eventually(lambda: state_of(restored, "second.csv"), again.log) in ("ingested", "same_content")
+    assert again.stop() == 0
+    with Reader.open(restored.ledger) as ledger, Reader.open(home.ledger) as original:
+        assert ledger.row_totals() == original.row_totals()
 
 
 def _children_of(pid: int) -> list[int]:

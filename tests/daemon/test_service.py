@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -17,6 +19,7 @@ from churnwatch.daemon import service
 from churnwatch.daemon.service import Service
 from churnwatch.pipeline import packages, run, sample, scan, settings
 from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import FileEvent, FileState, Signature, Status
 from churnwatch.pipeline.sample_settings import settings_for
@@ -432,6 +435,16 @@ def test_a_damaged_ledger_is_said_and_does_not_end_the_loop(loop: Loop, caplog: 
     loop.home.ledger.write_bytes(b"this is no ledger" * 100)
     loop.turn()
     assert "cannot be read as a ledger" in caplog.text
+
+
+def test_a_daemon_does_not_start_upon_a_damaged_ledger_and_says_what_to_do(loop: Loop) -> None:
+    loop.begin_run(ended=Status.DONE)
+    with contextlib.closing(sqlite3.connect(loop.home.ledger)) as connection:
+        connection.execute("PRAGMA foreign_keys=OFF")
+        connection.execute("INSERT INTO run_files (run, file) VALUES (1, 99)")
+        connection.commit()
+    with pytest.raises(LedgerError, match=r"damaged \(run_files: row .* refers to nothing\)\. Put back a backup"):
+        loop.service.run()
 
 
 # -- the folder ------------------------------------------------------------------------------------------------

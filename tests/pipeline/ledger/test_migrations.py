@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,67 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatc
     with Ledger.open(path) as ledger:
         assert "runs" in _ours(ledger, "table")
         assert "x" not in _ours(ledger, "view")
+
+
+# -- what was released -----------------------------------------------------------------------------------------
+
+# the shape that a ledger has after each migration; one that was released is never changed, a further one is added
+RELEASED = {
+    "m001_first_shape": "cdad750eb4b265df",
+    "m002_sources": "d7075dfaa2bbf729",
+}
+ROWS = (
+    "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
+    "INSERT INTO runs VALUES (1, 'r1', 'drop', '2026-01-01T00:00:00.000Z', 's1', '1')",
+    "INSERT INTO schemas (canonical, at) VALUES ('{}', '2026-01-01T00:00:00.000Z')",
+    "INSERT INTO parts (part, run, sha256, rows, size_bytes, created_at) VALUES ('part-1', 1, 'x', 3, 4, '2026')",
+)
+
+
+def _of_version(path: Path, newest: str) -> list[str]:
+    """Make a ledger as an older churnwatch left it; return all that is in it."""
+    with closing(sqlite3.connect(path)) as connection:
+        later = [name for name in sorted(NAMES) if name > newest]
+        ledger_migrations.apply(Database(connection), stop_before=later)
+        for row in ROWS:
+            connection.execute(row)
+        connection.commit()
+        return list(connection.iterdump())
+
+
+def _contents(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return list(connection.iterdump())
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_released_migration_is_never_changed(name: str) -> None:
+    later = [each for each in sorted(NAMES) if each > name]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        ledger_migrations.apply(Database(connection), stop_before=later)
+        shape = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE '\\_%' ESCAPE '\\'"
+                                   " ORDER BY type, name").fetchall()  # fmt: skip
+    assert hashlib.sha256(repr(shape).encode()).hexdigest()[:16] == RELEASED[name]
+
+
+@pytest.mark.parametrize("name", sorted(NAMES)[:-1])
+def test_a_ledger_of_every_older_version_is_brought_up_to_date_after_a_copy_of_it_was_kept(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "churnwatch.db"
+    before = _of_version(path, name)
+    with Ledger.open(path) as ledger:
+        assert ledger.problems() == []
+        assert [part.part for part in ledger.parts()] == ["part-1"]
+        assert ledger.rows("SELECT run_id FROM runs") == [{"run_id": "r1"}]
+    following = sorted(NAMES)[sorted(NAMES).index(name) + 1]
+    kept = tmp_path / f"churnwatch.db.before-{following}"
+    assert _contents(kept) == before
+    kept.unlink()
+    with Ledger.open(path):
+        assert not kept.exists()
+
+
+def test_a_new_ledger_has_no_former_one_to_keep(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "churnwatch.db"):
+        assert not list(tmp_path.glob("*.before-*"))
