@@ -19,11 +19,14 @@ import pyarrow.parquet
 
 from churnwatch.pipeline.engine import DuckDB, file_literal, literal, name
 from churnwatch.pipeline.errors import DataError
+from churnwatch.pipeline.mend import mended
 from churnwatch.pipeline.read import MAX_CELL, ROW_NUMBER, Opening, binary
 
-NEVER_CLOSED = "a quote is opened here and never closed; all lines after it are taken to belong to this row"
+NEVER_CLOSED = "a quote is opened here and never closed"
 BLOCK = 1 << 24  # bytes that are read at a time
 _BLOCK_ROWS = 250_000  # of Parquet
+_MOST_LINES = 1000  # of one row; a quote that is open for longer is taken for a mistake
+_SAME_NAMES = 0.8  # of the header's, in a row that is another header
 _LARGE = 1 << 20  # bytes; above it DuckDB's parallel reader is worth its start-up
 
 
@@ -44,11 +47,13 @@ class Block:
         rows: an Arrow table of texts with `_line`, or the name of an engine's table of that shape.
         size: of their text, in bytes.
         bad: rows that could not be read.
+        mended: lines on which quotes did not fit and were taken for text.
     """
 
     rows: pa.Table | str
     size: int
     bad: tuple[BadRow, ...] = ()
+    mended: tuple[int, ...] = ()
 
 
 def read_blocks(opening: Opening, engine: DuckDB, *, table: str) -> Iterator[Block]:
@@ -67,15 +72,18 @@ def read_blocks(opening: Opening, engine: DuckDB, *, table: str) -> Iterator[Blo
     with binary(opening.path) as file:
         text = _Text(file, opening.encoding)
         csv.field_size_limit(MAX_CELL)
-        header = csv.reader(iter(text.line, ""), delimiter=opening.delimiter, strict=True)
-        next(header)
-        line, number = header.line_num + 1, 0
+        for _ in range(opening.body - 1):
+            text.line()
+        line, number = opening.body, 0
+        tolerant = _Tolerant(opening, text)
         while block := text.block(line):
             beside = engine.scratch / f"{table}_{number}.csv"
-            found = _read_in_parallel(block, line, opening, engine, beside) if len(block) > _LARGE else None
+            found = None
+            if len(block) > _LARGE and opening.dialect.is_usual and opening.width is None and not tolerant.is_over:
+                found = _read_in_parallel(block, line, opening, engine, beside)
             lines = block.count(b"\n") + (not block.endswith(b"\n"))
             if found is None:
-                found, lines = _read_tolerantly(block, line, opening, text)
+                found, lines = tolerant.read(block, line)
             yield found
             line, number = line + lines, number + 1
 
@@ -144,7 +152,8 @@ def _read_in_parallel(block: bytes, line: int, opening: Opening, engine: DuckDB,
         engine.table(
             f"{table}_texts",
             f"SELECT * FROM read_csv({file_literal(beside)}, columns={{{columns}}}, header=false, auto_detect=false,"
-            f" delim={literal(opening.delimiter)}, quote='\"', escape='\"', nullstr='', max_line_size={MAX_CELL},"
+            f" delim={literal(opening.dialect.delimiter)}, quote='\"', escape='\"', nullstr='',"
+            f" max_line_size={MAX_CELL},"
             f" store_rejects=true, rejects_table={literal(f'{table}_errors')},"
             f" rejects_scan={literal(f'{table}_scans')})",
         )
@@ -153,7 +162,7 @@ def _read_in_parallel(block: bytes, line: int, opening: Opening, engine: DuckDB,
     finally:
         beside.unlink()
     rejected = engine.rows(f"SELECT count(*) FROM {name(f'{table}_errors')}")[0][0]
-    if rejected or not _is_faithful(body, engine, f"{table}_texts", cells):
+    if rejected or not _is_faithful(body, engine, f"{table}_texts", cells, opening.header):
         return None
     named = ", ".join(f"{cell} AS {name(column or ' ')}" for cell, column in zip(cells, opening.header, strict=True))
     lines = f"CAST(rowid + {line} AS BIGINT) AS _line"
@@ -180,8 +189,10 @@ def _body(block: bytes) -> _Body | None:
     return _Body(len(block), feeds + (not block.endswith(b"\n")), feeds + returns, block.count(b'"'))
 
 
-def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str]) -> bool:
+def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str], header: Sequence[str]) -> bool:
     """Tell whether every line is one row, and the cells with their delimiters, quotes and line ends are all there is.
+
+    Nor may the header stand there once more.
 
     A quoted cell has two quotes around it and one more for each in it, so what quotes add is their number in the
     file less their number in the cells. A blank or a delimiter too many that DuckDB dropped is missing in the sum.
@@ -190,9 +201,13 @@ def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str]) 
     inner = " + ".join(f"coalesce(length({c}) - length(replace({c}, {quote}, '')), 0)" for c in cells)
     held = " + ".join(f"coalesce(strlen({c}), 0)" for c in cells)
     inner_sum = f"coalesce(sum({inner}), 0)" if body.quotes else "0"
-    rows, held_bytes, inner_quotes = engine.rows(
-        f"SELECT count(*), coalesce(sum({held}), 0), {inner_sum} FROM {name(table)}"
+    named = [(cell, column) for cell, column in zip(cells, header, strict=True) if column]
+    again = " AND ".join(f"trim({cell}, ' ') = {literal(column)}" for cell, column in named) or "false"
+    rows, held_bytes, inner_quotes, headers = engine.rows(
+        f"SELECT count(*), coalesce(sum({held}), 0), {inner_sum}, count(*) FILTER (WHERE {again}) FROM {name(table)}"
     )[0]
+    if headers:
+        return False
     delimiters = rows * (len(cells) - 1)
     added = body.quotes - inner_quotes
     return bool(rows == body.lines and body.size == held_bytes + delimiters + body.line_ends + added)
@@ -201,75 +216,145 @@ def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str]) 
 # -- tolerantly --------------------------------------------------------------------------------------------------
 
 
-def _read_tolerantly(block: bytes, first: int, opening: Opening, text: _Text) -> tuple[Block, int]:
-    """Read a block with Python's reader; return its rows, and how many lines they take.
+class _Tolerant:
+    """Reads blocks of one file with Python's reader, and what that cannot read line by line.
 
-    A row that is not closed at the block's end goes on into the text behind it.
+    Attributes:
+        is_over: whether another table began.
     """
-    feed = _Feed(block, text)
-    lines: list[int] = []
-    records: list[list[str]] = []
-    bad: list[BadRow] = []
-    for line, record in _records(feed, first, opening):
-        if isinstance(record, BadRow):
-            bad.append(record)
-        else:
-            lines.append(line)
-            records.append(record)
-    columns = list(zip(*records, strict=True)) if records else [()] * len(opening.header)
-    arrays = [pa.array(lines, pa.int64()), *(pa.array(column, pa.string()) for column in columns)]
-    table = pa.Table.from_arrays(arrays, names=["_line", *opening.header])
-    return Block(table, len(block), tuple(bad)), feed.lines
+
+    def __init__(self, opening: Opening, text: _Text) -> None:
+        self._opening, self._text = opening, text
+        self._width = opening.width or len(opening.header)
+        self._names = {column for column in opening.header if column}
+        self._other_header: int | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._other_header is not None
+
+    def read(self, block: bytes, first: int) -> tuple[Block, int]:
+        """Read a block; return its rows, and how many lines they take.
+
+        A row that is not closed at the block's end goes on into the text behind it.
+        """
+        feed = _Feed(block, self._text)
+        lines: list[int] = []
+        records: list[list[str]] = []
+        bad: list[BadRow] = []
+        mended_lines: list[int] = []
+        for line, record, is_mended in self._records(feed, first):
+            found = self._judged(line, record) if not isinstance(record, BadRow) else record
+            if isinstance(found, BadRow):
+                bad.append(found)
+            else:
+                lines.append(line)
+                records.append(found)
+                mended_lines += [line] if is_mended else []
+        columns = list(zip(*records, strict=True)) if records else [()] * self._width
+        arrays = [pa.array(lines, pa.int64()), *(pa.array(column, pa.string()) for column in columns)]
+        table = pa.Table.from_arrays(arrays, names=["_line", *self._opening.columns])
+        return Block(table, len(block), tuple(bad), tuple(mended_lines)), feed.lines
+
+    def _records(self, feed: _Feed, first: int) -> Iterator[tuple[int, list[str] | BadRow, bool]]:
+        """Yield each record with the line it starts on, and whether it was mended; blank lines are no records."""
+        reader = self._opening.dialect.reader(feed)
+        while not feed.is_through:
+            line = first + feed.lines
+            feed.mark()
+            try:
+                record, why = next(reader, None), None
+            except csv.Error as error:
+                record, why = [], _why(error)
+            if record is None or (not record and why is None):
+                continue
+            if why is None and (len(record) == self._width or not feed.spans_lines):
+                yield line, record, False
+                continue
+            mended_cells = self._mended(feed.first)
+            if mended_cells is not None:
+                feed.give_back()
+                yield line, mended_cells, True
+            elif why is not None:
+                feed.give_back()
+                yield line, BadRow(line, why, feed.first.rstrip("\r\n")[:MAX_CELL]), False
+            else:
+                yield line, record, False
+
+    def _mended(self, line: str) -> list[str] | None:
+        dialect = self._opening.dialect
+        if dialect.spaced or len(line) > MAX_CELL:
+            return None
+        return mended(dialect.unescaped(line), dialect.delimiter, dialect.quote, self._width)
+
+    def _judged(self, line: int, record: list[str]) -> list[str] | BadRow:
+        """Return a record, or why it is none."""
+        text = _joined(record, self._opening.dialect.delimiter)
+        if self._other_header is not None:
+            return BadRow(line, f"belongs to another table, whose header is on line {self._other_header}", text)
+        cells = [cell.strip() for cell in record] if self._names.intersection(record) else []
+        if cells == list(self._opening.header):
+            return BadRow(line, "the header once more", text)
+        if len(self._names) > 1 and len(self._names.intersection(cells)) >= _SAME_NAMES * len(self._names):
+            self._other_header = line
+            return BadRow(line, "the header of another table", text)
+        if len(record) != self._width:
+            return BadRow(line, f"{len(record)} cells where the header has {self._width}", text)
+        if any("\0" in cell for cell in record):
+            return BadRow(line, "a NUL byte in a cell", text)
+        return record
 
 
 class _Feed:
-    """The lines of a block, then those behind it."""
+    """The lines of a block, then those behind it; lines that were taken since a mark can be given back."""
 
     def __init__(self, block: bytes, text: _Text) -> None:
         decoded = block.decode()
         self._block, self._size, self._text = io.StringIO(decoded, newline=""), len(decoded), text
+        self._taken: list[str] = []
+        self._back: list[str] = []
         self.lines = 0
 
     @property
     def is_through(self) -> bool:
         """Whether all lines of the block were given."""
-        return self._block.tell() >= self._size
+        return not self._back and self._block.tell() >= self._size
+
+    @property
+    def spans_lines(self) -> bool:
+        """Whether more than one line was taken since the mark."""
+        return len(self._taken) > 1
+
+    @property
+    def first(self) -> str:
+        """The first line since the mark."""
+        return self._taken[0]
+
+    def mark(self) -> None:
+        """Forget what was taken so far."""
+        self._taken = []
+
+    def give_back(self) -> None:
+        """Take back all lines since the mark but the first."""
+        self._back += self._taken[:0:-1]
+        self.lines -= len(self._taken) - 1
 
     def __iter__(self) -> _Feed:
         return self
 
     def __next__(self) -> str:
-        line = self._block.readline() or self._text.line()
+        if len(self._taken) > _MOST_LINES:
+            raise csv.Error(NEVER_CLOSED)
+        line = self._back.pop() if self._back else self._block.readline() or self._text.line()
         if not line:
             raise StopIteration
+        self._taken.append(line)
         self.lines += 1
         return line
 
 
-def _records(feed: _Feed, first: int, opening: Opening) -> Iterator[tuple[int, list[str] | BadRow]]:
-    """Yield each record with the line it starts on; blank lines are no records."""
-    width = len(opening.header)
-    reader = csv.reader(feed, delimiter=opening.delimiter, strict=True)
-    while not feed.is_through:
-        line = first + feed.lines
-        try:
-            record = next(reader, None)
-        except csv.Error as error:
-            yield line, BadRow(line, _why(error), "")
-            continue
-        if not record:
-            continue
-        if len(record) != width:
-            text = _joined(record, opening.delimiter)
-            yield line, BadRow(line, f"{len(record)} cells where the header has {width}", text)
-        elif any("\0" in cell for cell in record):
-            yield line, BadRow(line, "a NUL byte in a cell", _joined(record, opening.delimiter))
-        else:
-            yield line, record
-
-
 def _why(error: csv.Error) -> str:
-    if "end of data" in str(error):
+    if "end of data" in str(error) or str(error) == NEVER_CLOSED:
         return NEVER_CLOSED
     return f"not valid CSV: {error}"
 

@@ -9,7 +9,7 @@ typed block by block; where there is more than one, they wait on disk, so that m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -129,11 +129,14 @@ def open_source(source: Source, schema: Schema, csv: Csv) -> Opened | Refused:
         return Refused(source, f"cannot be read: {error.strerror or error}")
     if isinstance(opening, Refusal):
         return Refused(source, opening.reason)
+    if opening.width is not None:
+        return Refused(source, f"line {opening.line}: {opening.findings[-1]}; nobody can say which name is whose")
     wanted = [column for column in schema.names if column != schema.target]
     missing = [column for column in wanted if column not in opening.header]
     if missing:
-        return Refused(source, f"line 1: {len(missing)} of {len(wanted)} columns are missing ({_listed(missing)});"
-                               f" {_advice(source, opening, missing, len(wanted), csv)}")  # fmt: skip
+        what = f"{len(missing)} of {len(wanted)} columns are missing ({_listed(missing)})"
+        advice = _advice(source, opening, missing, len(wanted), csv)
+        return Refused(source, f"line {opening.line}: {what}; {advice}")
     unknown = [column for column in opening.header if column not in schema.columns]
     findings = opening.findings + ((f"{len(unknown)} column(s) left out: {_listed(unknown)}",) if unknown else ())
     return Opened(source, opening, findings)
@@ -144,7 +147,7 @@ def _advice(source: Source, opening: Opening, missing: Sequence[str], wanted: in
     if csv.delimiter is not None:
         otherwise = open_csv(source.path, expected=missing)
         if isinstance(otherwise, Opening) and set(missing) & set(otherwise.header):
-            return f"it is split by `{otherwise.delimiter}`, and `csv.delimiter` is `{csv.delimiter}`"
+            return f"it is split by `{otherwise.dialect.delimiter}`, and `csv.delimiter` is `{csv.delimiter}`"
     folded = {column.lower().strip(): column for column in opening.header}
     for column in missing:
         if column.lower().strip() in folded:
@@ -166,19 +169,28 @@ def load(opened: Sequence[Opened], schema: Schema, csv: Csv, engine: DuckDB, *, 
     for file in opened:
         number = file.source.file.file
         try:
+            mended: list[int] = []
             for block in read_blocks(file.opening, engine, table=f"file_{number}"):
+                mended += block.mended
                 typing.add(number, block)
         except (OSError, UnicodeError) as error:
             refused.append(Refused(file.source, f"cannot be read: {error}"))
             typing.leave_out(number)
             continue
         if file.source.unchanged():
-            kept.append(file)
+            kept.append(_with_mended(file, mended))
         else:
             changed.append(file.source)
             typing.leave_out(number)
     pieces = typing.end()
     return Loaded(tuple(kept), tuple(refused), tuple(changed), _count_bad(engine), pieces)
+
+
+def _with_mended(file: Opened, lines: Sequence[int]) -> Opened:
+    if not lines:
+        return file
+    told = f"{len(lines)} row(s), the first on line {lines[0]}, have quotes that do not fit; they are taken for text"
+    return replace(file, findings=(*file.findings, told))
 
 
 class _Typing:

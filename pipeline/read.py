@@ -1,14 +1,12 @@
-"""A file of rows → its encoding, its delimiter and its header; its rows are for `blocks`.
+"""A file of rows → its encoding, its dialect and its header; its rows are for `blocks`.
 
-CSV by RFC 4180, any of the usual delimiters, UTF-8 (or UTF-16 with a byte-order mark, or cp1252 with a finding),
-plain or packed by gzip or zstd; or Parquet. A file that cannot be read as a whole is a `Refusal`. Nothing is guessed
-silently.
+CSV in UTF-8 (or UTF-16 with a byte-order mark, or cp1252 with a finding), plain or packed by gzip or zstd; or Parquet.
+A file that cannot be read as a whole is a `Refusal`. Nothing is guessed silently.
 """
 
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -19,13 +17,15 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
+from churnwatch.pipeline.dialect import DELIMITERS, Dialect, Head, detect
+
 MAX_CELL = 1 << 20
 ROW_NUMBER = "file_row_number"  # what DuckDB calls a row's place in a Parquet file
-_DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
 _MAX_COLUMNS = 10_000
 _MAX_HEADER = 1 << 24
 _MAX_NAME = 100_000
+_SAMPLE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,32 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Opening:
-    """What the first bytes and the first line of a file say. Of Parquet only path and header count."""
+    """What the head of a file says. Of Parquet only path and header count.
+
+    Attributes:
+        path: of the file.
+        encoding: as Python calls it.
+        dialect: how cells are told apart.
+        header: the columns' names.
+        findings: what was guessed or left out.
+        line: on which the header stands.
+        body: the line behind it.
+        width: how many cells the rows have, where nearly all of them have another number than the header has names.
+    """
 
     path: Path
     encoding: str
-    delimiter: str
+    dialect: Dialect
     header: tuple[str, ...]
     findings: tuple[str, ...] = ()
+    line: int = 1
+    body: int = 2
+    width: int | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """A name for each cell of a row."""
+        return self.header if self.width is None else tuple(f"c{number}" for number in range(self.width))
 
     @property
     def is_parquet(self) -> bool:
@@ -75,20 +94,67 @@ def text_of(path: Path, encoding: str) -> io.TextIOWrapper:
 
 
 def open_csv(path: Path, *, delimiter: str | None = None, expected: Sequence[str] = ()) -> Opening | Refusal:
-    """Find out encoding, delimiter and header.
+    """Find out encoding, dialect and header.
 
-    The delimiter is the one given, else the one that finds most of the expected columns in the first line, else
-    the one that finds most columns.
+    Args:
+        path: of the file.
+        delimiter: the one that it has, if that is known.
+        expected: names that its header should have.
     """
     if _is_parquet(path):
         return _open_parquet(path)
     try:
         encoding, findings = _encoding(path)
-        with text_of(path, encoding) as file:
-            first = file.readline(_MAX_HEADER)
-        return _header(path, first, encoding, delimiter, expected, findings)
+        sample = _sample(path, encoding)
     except UnicodeDecodeError as error:
         return Refusal(f"not a text file: byte {error.start} is no {encoding}")
+    why_not = _why_no_table(sample)
+    if why_not is not None:
+        return Refusal(why_not)
+    head = _usual(sample, delimiter, expected) or detect(sample, delimiter=delimiter, expected=expected)
+    if head is None:
+        return Refusal("line 1: the header cannot be read: its quotes do not fit")
+    width = head.width if head.is_off else None
+    off = (f"the header has {len(head.header)} names where the rows have {width} cells",) if width else ()
+    told = (*findings, *head.findings, *off)
+    return _checked(Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width))
+
+
+def _sample(path: Path, encoding: str) -> str:
+    """Return whole lines from the beginning of a file, the first one in any case."""
+    with text_of(path, encoding) as file:
+        first = file.readline(_MAX_HEADER)
+        if len(first) == _MAX_HEADER:
+            return first
+        try:
+            more = file.read(_SAMPLE)
+            is_all = not file.read(1)
+        except UnicodeDecodeError:  # said when the rows are read, with its place
+            return first
+    end = len(more) if is_all else max(more.rfind("\n"), more.rfind("\r", 0, -1)) + 1
+    return first + more[:end]
+
+
+def _why_no_table(sample: str) -> str | None:
+    first = sample.splitlines()[0] if sample else ""
+    if not sample.strip():
+        return "empty: it has no header" if not sample else "line 1: the header is empty"
+    if len(sample) >= _MAX_HEADER:
+        return f"line 1: the header has {_MAX_HEADER:,} letters or more"
+    if "\0" in first:
+        return "line 1: not a text file (it has NUL bytes)"
+    return None
+
+
+def _usual(sample: str, delimiter: str | None, expected: Sequence[str]) -> Head | None:
+    """Return the head of a file that is as it should be, without looking at any other way to read it."""
+    first = sample.splitlines()[0]
+    for each in [delimiter] if delimiter else DELIMITERS:
+        header = tuple(cell.strip() for cell in first.split(each))
+        if expected and '"' not in first and f"{each} " not in first and set(expected) <= set(header):
+            odd = '\\"' in sample or ('"' not in sample and (f"{each}'" in sample or f"'{each}" in sample))
+            return None if odd else Head(Dialect(each), header, 1, 2, len(header), rows=0)
+    return None
 
 
 def _open_parquet(path: Path) -> Opening | Refusal:
@@ -98,7 +164,7 @@ def _open_parquet(path: Path) -> Opening | Refusal:
         return Refusal("not a Parquet file, or cut short")
     if "" in header or ROW_NUMBER in map(str.lower, header):
         return Refusal(f"a column without a name, or called `{ROW_NUMBER}`, which the reader needs for itself")
-    return _checked(Opening(path, "parquet", "", header))
+    return _checked(Opening(path, "parquet", Dialect(","), header))
 
 
 def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
@@ -120,52 +186,18 @@ def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
     return "utf-8", ()
 
 
-def _header(
-    path: Path,
-    first: str,
-    encoding: str,
-    delimiter: str | None,
-    expected: Sequence[str],
-    findings: tuple[str, ...],
-) -> Opening | Refusal:
-    if not first.strip():
-        return Refusal("empty: it has no header" if not first else "line 1: the header is empty")
-    if "\0" in first:
-        return Refusal("line 1: not a text file (it has NUL bytes)")
-    if len(first) == _MAX_HEADER:
-        return Refusal(f"line 1: the header has {_MAX_HEADER:,} letters or more")
-    known = set(expected)
-    splits = {
-        d: cells for d in ([delimiter] if delimiter else _DELIMITERS) if (cells := _split(first, path, encoding, d))
-    }
-    if not splits:
-        return Refusal("line 1: the header cannot be read: its quotes do not fit")
-    best = max(splits, key=lambda d: (len(known & set(splits[d])), len(splits[d])))
-    return _checked(Opening(path, encoding, best, splits[best], findings))
-
-
 def _checked(opening: Opening) -> Opening | Refusal:
     """Refuse a header of too many columns, or one in which a name stands twice."""
     header = opening.header
     if len(header) > _MAX_COLUMNS:
-        return Refusal(f"line 1: {len(header):,} columns; {_MAX_COLUMNS:,} are the most that is read")
+        return Refusal(f"line {opening.line}: {len(header):,} columns; {_MAX_COLUMNS:,} are the most that is read")
     if max(map(len, header)) > _MAX_NAME:
-        return Refusal(f"line 1: a column's name has more than {_MAX_NAME:,} letters")
+        return Refusal(f"line {opening.line}: a column's name has more than {_MAX_NAME:,} letters")
     twice = [column for column, count in Counter(column.lower() for column in header).items() if count > 1]
     if twice:
-        return Refusal(f"line 1: {len(twice)} column name(s) stand twice, such as column {_position(header, twice[0])}")
+        place = _position(header, twice[0])
+        return Refusal(f"line {opening.line}: {len(twice)} column name(s) stand twice, such as column {place}")
     return opening
-
-
-def _split(first: str, path: Path, encoding: str, delimiter: str) -> tuple[str, ...] | None:
-    """Split the header; a quoted name may go on over several lines. None where the quotes do not fit."""
-    if '"' not in first:
-        return tuple(cell.strip() for cell in first.rstrip("\r\n").split(delimiter))
-    try:
-        with text_of(path, encoding) as file:
-            return tuple(cell.strip() for cell in next(csv.reader(file, delimiter=delimiter, strict=True)))
-    except csv.Error:
-        return None
 
 
 def _position(header: Sequence[str], folded: str) -> int:

@@ -64,8 +64,10 @@ def _open(path: Path, delimiter: str | None) -> Opening:
     opening = open_csv(path, delimiter=delimiter)
     if isinstance(opening, Refusal):
         raise DataError(f"{path}: {opening.reason}.")
+    if opening.width is not None:
+        raise DataError(f"{path}: line {opening.line}: {opening.findings[-1]}.")
     if not any(opening.header):
-        raise DataError(f"{path}: line 1: no column has a name.")
+        raise DataError(f"{path}: line {opening.line}: no column has a name.")
     for column in opening.header:
         if column.lower() in ROW_COLUMNS:
             raise DataError(f"{path}: column {shown(column)} has a name that churnwatch itself uses; rename it.")
@@ -117,7 +119,7 @@ def of_reading(sample: Sample) -> Iterator[str]:
     if sample.opening.is_parquet:
         yield f"Parquet of {len(sample.columns)} columns"
     else:
-        delimiter = sample.opening.delimiter
+        delimiter = sample.opening.dialect.delimiter
         yield f"delimiter: {names.get(delimiter, shown(delimiter))} between {len(sample.columns)} columns"
     if sample.cut:
         yield f"only the first {sample.rows:,} rows were looked at"

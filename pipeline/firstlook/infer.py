@@ -91,7 +91,7 @@ def infer(
         _check_given(sample.columns, [*given.values(), *exclude])
         if target is not None and target in (*exclude, id, date):
             raise UsageError(f"--target: {shown(target)} cannot be excluded, nor be the id or the date as well.")
-        types = infer_types(engine, "sample", sample.columns, Csv(delimiter=sample.opening.delimiter))
+        types = infer_types(engine, "sample", sample.columns, Csv(delimiter=sample.opening.dialect.delimiter))
         parts = _Parts(types.columns, types.csv, (*of_reading(sample), *types.notes))
         parts = replace(parts, chosen={part: column for part, column in given.items() if column is not None})
         _type(sample, parts)

@@ -83,7 +83,7 @@ def test_every_encoding_gives_the_same_rows_and_a_guess_is_a_finding(
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_quoted_header_is_split_too(put: Callable[..., Path], engine: DuckDB, delimiter: str) -> None:
     path = put(delimiter.join(('"a"', '"b, c"', '"d ""e"""')) + "\n" + delimiter.join("123") + "\n")
-    assert (_opened(path).delimiter, _opened(path).header) == (delimiter, ("a", "b, c", 'd "e"'))
+    assert (_opened(path).dialect.delimiter, _opened(path).header) == (delimiter, ("a", "b, c", 'd "e"'))
     assert _read(path, engine).rows == [(2, "1", "2", "3")]
 
 
@@ -134,8 +134,9 @@ def test_rows_are_read_with_the_line_they_start_on(
         ("a,b\n1,2,\n3,4\n", [(3, "3", "4")], [BadRow(2, "3 cells where the header has 2", "1,2,")]),
         ('a,b\n"x\ny",1,"c,d"\n', [], [BadRow(2, "3 cells where the header has 2", '"x\ny",1,"c,d"')]),
         ("a,b\n1,\0\n3,4\n", [(3, "3", "4")], [BadRow(2, "a NUL byte in a cell", "1,\0")]),
-        ('a,b\n"x"y,1\n3,4\n', [(3, "3", "4")], [BadRow(2, "not valid CSV: ',' expected after '\"'", "")]),
-        ('a,b\n1,2\n"never closed,1\n3,4\n', [(2, "1", "2")], [BadRow(3, NEVER_CLOSED, "")]),
+        ('a,b\n"x"y,1,z\n3,4\n', [(3, "3", "4")], [BadRow(2, "not valid CSV: ',' expected after '\"'", '"x"y,1,z')]),
+        ('a,b\n1,2\n"never closed\n3,4\n', [(2, "1", "2"), (4, "3", "4")], [BadRow(3, NEVER_CLOSED, '"never closed')]),
+        ("a,b\n1,2\na,b\n3,4\n", [(2, "1", "2"), (4, "3", "4")], [BadRow(3, "the header once more", "a,b")]),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_read_is_handed_on_with_line_and_reason(
@@ -158,7 +159,7 @@ def test_a_cell_of_more_than_a_megabyte_is_a_bad_row(
     found = _read(put("a,b\n12345678901,1\n3,4\n"), engine)
     csv.field_size_limit(before)
     assert found.rows == [(3, "3", "4")]
-    assert found.bad == (BadRow(2, "not valid CSV: field larger than field limit (10)", ""),)
+    assert found.bad == (BadRow(2, "not valid CSV: field larger than field limit (10)", "1234567890"),)
 
 
 # -- the parallel reader ---------------------------------------------------------------------------------------
@@ -351,3 +352,41 @@ def test_times_with_a_zone_are_read_in_utc_and_nan_is_a_missing_value(tmp_path: 
     noon = dt.datetime(2026, 1, 2, 12, tzinfo=dt.timezone(dt.timedelta(hours=2)))
     pyarrow.parquet.write_table(pa.table({"at": [noon], "x": [float("nan")]}), path)
     assert _read(path, engine).rows == [(1, "2026-01-02 10:00:00", "")]
+
+
+# -- what is not of the table ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_second_header_ends_the_table_and_all_behind_it_is_set_aside(
+    put: Callable[..., Path], engine: DuckDB, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", 40)
+    monkeypatch.setattr(blocks, "_LARGE", 0 if large else 1 << 20)
+    found = _read(put("a,b,c\n" + "1,2,3\n" * 4 + "a,b,c,d\n" + "5,6,7,8\n" * 8), engine)
+    assert [row[0] for row in found.rows] == [2, 3, 4, 5]
+    assert [bad.line for bad in found.bad] == list(range(6, 15))
+    assert found.bad[0].reason == "the header of another table"
+    assert {bad.reason for bad in found.bad[1:]} == {"belongs to another table, whose header is on line 6"}
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_the_header_once_more_is_no_row_but_those_behind_it_are(
+    put: Callable[..., Path], engine: DuckDB, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    monkeypatch.setattr(blocks, "_LARGE", 0 if large else 1 << 20)
+    found = _read(put("a,b\n1,2\na, b\n3,4\n"), engine)
+    assert [row[0] for row in found.rows] == [2, 4]
+    assert found.bad == (BadRow(3, "the header once more", "a, b"),)
+
+
+def test_a_quote_by_mistake_is_text_and_its_line_is_told(put: Callable[..., Path], engine: DuckDB) -> None:
+    [block] = read_blocks(_opened(put('a,b,c\n1,"2,3\n4,5,6\n7,"8","9"\n')), engine, table="t")
+    assert _rows(block, engine) == [(2, "1", '"2', "3"), (3, "4", "5", "6"), (4, "7", "8", "9")]
+    assert block.mended == (2,)
+
+
+def test_a_quote_that_is_open_for_a_thousand_lines_is_a_mistake(put: Callable[..., Path], engine: DuckDB) -> None:
+    found = _read(put('a,b\n"x\n' + "1,2\n" * 2000 + '","3"\n'), engine)
+    assert found.bad[0] == BadRow(2, NEVER_CLOSED, '"x')
+    assert len(found.rows) == 2001

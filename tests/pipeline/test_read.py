@@ -54,12 +54,12 @@ def test_bytes_that_no_encoding_explains_are_refused(put: Callable[..., Path], e
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_is_the_one_that_splits_the_header_most(put: Callable[..., Path], delimiter: str) -> None:
     opening = _opened(put(delimiter.join(("a", "b b", "c")) + "\n"))
-    assert (opening.delimiter, opening.header) == (delimiter, ("a", "b b", "c"))
+    assert (opening.dialect.delimiter, opening.header) == (delimiter, ("a", "b b", "c"))
 
 
 def test_the_delimiter_is_the_one_under_which_the_expected_columns_are_there(put: Callable[..., Path]) -> None:
     opening = _opened(put("id;name, first, last\n1;x\n"), expected=("id",))
-    assert (opening.delimiter, opening.header) == (";", ("id", "name, first, last"))
+    assert (opening.dialect.delimiter, opening.header) == (";", ("id", "name, first, last"))
 
 
 def test_a_given_delimiter_is_taken(put: Callable[..., Path]) -> None:
@@ -70,7 +70,6 @@ def test_a_given_delimiter_is_taken(put: Callable[..., Path]) -> None:
     ("content", "reason"),
     [
         ("", "empty: it has no header"),
-        ("\na,b\n", "line 1: the header is empty"),
         ("  \n", "line 1: the header is empty"),
         ("a,b\0\n1,2\n", "line 1: not a text file (it has NUL bytes)"),
         ("a,b\n".encode("utf-16-le"), "line 1: not a text file (it has NUL bytes)"),
@@ -82,13 +81,22 @@ def test_a_file_without_a_usable_header_is_refused(put: Callable[..., Path], con
     assert _refused(put(content)) == reason
 
 
-def test_a_header_whose_quotes_do_not_fit_is_refused(put: Callable[..., Path]) -> None:
-    path = put('id,left,"never closed\n1,2,3\n')
-    reason = "line 1: the header cannot be read: its quotes do not fit"
-    assert open_csv(path, delimiter=",") == Refusal(reason)
-    found = open_csv(path, expected=("id", "left"))
-    assert isinstance(found, Opening)
-    assert "id" not in found.header  # so that the file is refused for its columns
+def test_a_header_whose_quotes_do_not_fit_is_text(put: Callable[..., Path]) -> None:
+    opening = _opened(put('id,left,"never closed\n1,2,3\n'))
+    assert (opening.header, opening.body) == (("id", "left", '"never closed'), 2)
+
+
+def test_lines_before_the_header_are_left_out_with_a_finding(put: Callable[..., Path]) -> None:
+    for above, line in (("\n", 2), ("Export of May\n\n", 3), ("Export,,\n,,\n", 3)):
+        opening = _opened(put(f"{above}id,n,left\n1,2,3\n4,5,6\n"))
+        assert (opening.header, opening.line, opening.body) == (("id", "n", "left"), line, line + 1)
+        assert opening.findings == (f"{line - 1} line(s) before the header are left out",)
+
+
+def test_a_header_of_another_width_than_the_rows_is_said(put: Callable[..., Path]) -> None:
+    opening = _opened(put("id,n\n" + "1,2,3\n" * 5))
+    assert (opening.width, opening.findings) == (3, ("the header has 2 names where the rows have 3 cells",))
+    assert _opened(put("id,n\n1,2,3\n")).width is None  # it may as well be the row
 
 
 def test_a_file_of_too_many_columns_is_refused(put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -359,7 +359,7 @@ def test_in_a_few_rows_nothing_is_called_a_leak(customers: pd.DataFrame, tmp_pat
         (b"a,churn\n", "no row that can be read"),
         (b"a,A\n1,2\n", "stand twice"),
         (b"_h,churn\n1,2\n", "`_h` has a name that churnwatch itself uses"),
-        (b",\n1,2\n", "stand twice"),
+        (b",\n1,2\n", "no row that can be read"),
         (b'""\n1\n', "no column has a name"),
         (b"\x00\x01\x02", "NUL"),
         (b"a,churn\n\x81\xff,1\n", "not a text file"),

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from churnwatch.pipeline.blocks import read_blocks
+from churnwatch.pipeline.dialect import Dialect, detect
+from churnwatch.pipeline.engine import DuckDB
+from churnwatch.pipeline.read import Opening, open_csv
+
+ROWS = [
+    ["id", "note", "left"],
+    ["1", 'a, "b"; c', "yes"],
+    ["2", "it's\td | e", "no"],
+    ["3", "", "no"],
+    ["4", "f", "no"],
+]
+
+
+def _written(rows: list[list[str]], *, delimiter: str = ",", quote: str = '"', escape: str | None = None) -> str:
+    out = io.StringIO()
+    csv.writer(
+        out, delimiter=delimiter, quotechar=quote, escapechar=escape, doublequote=escape is None, lineterminator="\n"
+    ).writerows(rows)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_delimiter_and_quote_are_those_that_make_a_table(delimiter: str, quote: str) -> None:
+    head = detect(_written(ROWS, delimiter=delimiter, quote=quote))
+    assert head is not None
+    assert head.dialect == Dialect(delimiter, quote)
+    assert head.header == ("id", "note", "left")
+    assert head.findings == (() if quote == '"' else ("cells are quoted by `'`",))
+
+
+def test_escaped_quotes_are_told_from_backslashes_in_text() -> None:
+    escaped = detect(_written(ROWS, escape="\\"))
+    assert escaped is not None
+    assert escaped.dialect == Dialect(",", escape="\\")
+    assert escaped.findings == ("quotes in cells are escaped by `\\`",)
+    path = detect('id,path,n\n1,"C:\\dir\\",2\n2,"D:\\a, b\\",3\n')
+    assert path is not None
+    assert path.dialect == Dialect(",")
+
+
+def test_blanks_after_delimiters_belong_to_them_where_all_have_one() -> None:
+    spaced = detect('id, note, left\n1, "a, b", yes\n2, c, no\n')
+    assert spaced is not None
+    assert (spaced.dialect, spaced.header) == (Dialect(",", spaced=True), ("id", "note", "left"))
+    assert spaced.findings == ("blanks after a delimiter are taken to belong to it",)
+    some = detect("id,note,left\n1, a,yes\n2,b,no\n")
+    assert some is not None
+    assert some.dialect == Dialect(",")
+
+
+def test_a_decimal_comma_is_no_delimiter() -> None:
+    head = detect("a;b;c\n1,5;2,5;x\n3,5;4,5;y\n")
+    assert head is not None
+    assert head.header == ("a", "b", "c")
+
+
+def test_words_of_one_column_are_not_split() -> None:
+    head = detect("full name\nJohn Smith\nAnn Lee\n")
+    assert head is not None
+    assert head.header == ("full name",)
+
+
+def test_the_header_is_the_line_with_the_names_that_are_expected() -> None:
+    sample = "Report,of,May\nid,n,left\n1,2,3\n"
+    head = detect(sample, expected=["id", "left"])
+    assert head is not None
+    assert (head.header, head.line, head.body) == (("id", "n", "left"), 2, 3)
+
+
+cells = st.text(alphabet='xyé1 ,;"\n', max_size=6)
+tables = st.integers(3, 5).flatmap(
+    lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), min_size=6, max_size=12)
+)
+
+
+@settings(
+    max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    table=tables,
+    delimiter=st.sampled_from([",", ";", "\t", "|"]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
+    above=st.sampled_from(["", "Export\n\n", "\n"]),
+    spoilt=st.none() | st.tuples(st.integers(0, 5), st.sampled_from(["less", "more", "quote"])),
+    last=st.booleans(),
+)
+def test_what_is_accepted_of_a_polluted_file_is_what_was_written(
+    tmp_path: Path,
+    engine: DuckDB,
+    table: list[list[str]],
+    delimiter: str,
+    end: str,
+    encoding: str,
+    above: str,
+    spoilt: tuple[int, str] | None,
+    last: bool,
+) -> None:
+    rows = [["r" + str(number), *row[1:]] for number, row in enumerate(table)]
+    header = [f"name{place}" for place in range(len(rows[0]))]
+    written = [_line(row, delimiter) for row in rows]
+    if spoilt is not None:
+        written[spoilt[0]] = _spoilt(rows[spoilt[0]], delimiter, spoilt[1])
+    text = above + end.join([delimiter.join(header), *written]) + (end if last else "")
+    path = tmp_path / "drop.csv"
+    path.write_bytes(text.encode(encoding))
+    opening = open_csv(path, expected=header)
+    assert isinstance(opening, Opening)
+    assert (opening.header, opening.dialect.delimiter) == (tuple(header), delimiter)
+    found, noted = [], 0
+    for block in read_blocks(opening, engine, table="t"):
+        assert not isinstance(block.rows, str)
+        found += [list(row) for row in zip(*(column.to_pylist() for column in block.rows.columns[1:]), strict=True)]
+        noted += len(block.bad) + len(block.mended)
+    whole = [row for place, row in enumerate(rows) if spoilt is None or place != spoilt[0]]
+    assert [row for row in found if row in whole] == whole
+    if len(found) > len(whole):
+        assert noted  # the spoilt row was read, and that is said
+        assert spoilt is not None
+
+
+def _line(row: list[str], delimiter: str) -> str:
+    return delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row)
+
+
+def _spoilt(row: list[str], delimiter: str, how: str) -> str:
+    if how == "less":
+        return _line(row[:-1], delimiter)
+    if how == "more":
+        return _line([*row, "z"], delimiter)
+    return f'"{row[0]}{delimiter}' + delimiter.join("y" for _ in row[1:])
