@@ -23,6 +23,7 @@ _ESCAPED = re.compile(r'(?<!\\)\\"')
 _MOST_PREAMBLE = 50  # lines
 _BETTER = 0.02  # of the rows, by which an unusual way of reading must be better
 _SPACED = 0.9
+_SOME = 0.1  # of the rows, that are as wide as the header, say that it is the header
 _WIDE = 3
 _ENOUGH = 5  # rows, to say that it is the header that is wrong
 
@@ -158,12 +159,14 @@ def _scored(lines: Sequence[str], dialect: Dialect, expected: Sequence[str]) -> 
     near = [_of_width(row, lines, dialect, width) for row in rows[:_MOST_PREAMBLE]]
     found = _header(near, width, set(expected))
     header = tuple(cell.strip() for cell in found.cells)
-    fits = [len(row.cells) == width for row in rows if row.line > found.line]
-    share = sum(fits) / len(fits) if fits else 1.0
+    body = [len(row.cells) for row in rows if row.line > found.line]
+    if body.count(len(header)) > _SOME * len(body):  # then others are of another table, or ragged
+        width = len(header)
+    share = body.count(width) / len(body) if body else 1.0
     known = len(set(expected) & set(header)) / len(expected) if expected else 0.0
     several, whole, first = float(len(header) > 1), float(len(header) == width), float(found.line == rows[0].line)
     score = share + several + whole / 2 + first / 2 + _is_clean(lines, dialect) / 4 + 2 * known
-    return score, Head(dialect, header, found.line, found.behind, width, sum(fits))
+    return score, Head(dialect, header, found.line, found.behind, width, body.count(width))
 
 
 def _is_clean(lines: Sequence[str], dialect: Dialect) -> bool:
