@@ -70,7 +70,7 @@ def read_blocks(opening: Opening, engine: DuckDB, *, table: str) -> Iterator[Blo
         yield from _read_parquet(opening, engine, table)
         return
     with binary(opening.path) as file:
-        text = _Text(file, opening.encoding)
+        text = _Text(file, opening.encoding, opening.max_line)
         csv.field_size_limit(MAX_CELL)
         for _ in range(opening.body - 1):
             text.line()
@@ -98,7 +98,8 @@ def forget(block: Block, engine: DuckDB) -> None:
 class _Text:
     """The text of a file as UTF-8, by lines and by blocks of whole lines."""
 
-    def __init__(self, file: BinaryIO, encoding: str) -> None:
+    def __init__(self, file: BinaryIO, encoding: str, max_line: int) -> None:
+        self._max_line = max_line
         self._file, self._held, self._at, self._ended = file, b"", 0, False
         self._decoder = codecs.getincrementaldecoder(encoding)() if encoding != "utf-8" else None
 
@@ -121,13 +122,18 @@ class _Text:
         """Return about as many whole lines as are read at a time, none behind the last one; `line` is the next one."""
         if not self._ended and len(self._held) - self._at < BLOCK:
             self._read()
-        end = len(self._held)
-        if not self._ended:
-            end = self._held.rfind(b"\n", self._at) + 1 or self._held.rfind(b"\r", self._at, -1) + 1
-            if not end:
-                raise OSError(f"line {line} is longer than {BLOCK:,} bytes; is it a table of text?")
+        while not ((end := self._whole_lines()) or self._ended):
+            if len(self._held) - self._at > self._max_line:
+                raise OSError(f"line {line} is longer than {self._max_line:,} bytes; is it a table of text?")
+            self._read()
         block, self._at = self._held[self._at : end], end
         return block
+
+    def _whole_lines(self) -> int:
+        """Return where the last whole line ends that was read; 0: there is none."""
+        if self._ended:
+            return len(self._held)
+        return self._held.rfind(b"\n", self._at) + 1 or self._held.rfind(b"\r", self._at, -1) + 1
 
     def _read(self) -> None:
         chunk = self._file.read(BLOCK)

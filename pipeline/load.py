@@ -124,7 +124,7 @@ def classify(sources: Sequence[Source], schema: Schema, csv: Csv) -> Classified:
 def open_source(source: Source, schema: Schema, csv: Csv) -> Opened | Refused:
     """Read a file's header and hold it against the schema."""
     try:
-        opening = open_csv(source.path, delimiter=csv.delimiter, expected=schema.names)
+        opening = open_csv(source.path, csv, expected=schema.names)
     except OSError as error:
         return Refused(source, f"cannot be read: {error.strerror or error}")
     if isinstance(opening, Refusal):

@@ -18,14 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from churnwatch.pipeline.dialect import DELIMITERS, Dialect, Head, detect
+from churnwatch.pipeline.settings import Csv
 
 MAX_CELL = 1 << 20
 ROW_NUMBER = "file_row_number"  # what DuckDB calls a row's place in a Parquet file
 _CHUNK = 1 << 20
-_MAX_COLUMNS = 10_000
-_MAX_HEADER = 1 << 24
 _MAX_NAME = 100_000
 _SAMPLE = 1 << 16
+_GB = 1 << 30
+_ANY = Csv()
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Opening:
         line: on which the header stands.
         body: the line behind it.
         width: how many cells the rows have, where nearly all of them have another number than the header has names.
+        max_line: how many bytes a line may have.
     """
 
     path: Path
@@ -58,6 +60,7 @@ class Opening:
     line: int = 1
     body: int = 2
     width: int | None = None
+    max_line: int = 1 << 24
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -93,39 +96,59 @@ def text_of(path: Path, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(binary(path), encoding=encoding, newline="")
 
 
-def open_csv(path: Path, *, delimiter: str | None = None, expected: Sequence[str] = ()) -> Opening | Refusal:
+def open_csv(path: Path, csv: Csv = _ANY, *, expected: Sequence[str] = ()) -> Opening | Refusal:
     """Find out encoding, dialect and header.
 
     Args:
         path: of the file.
-        delimiter: the one that it has, if that is known.
+        csv: its delimiter, if that is known, and how large it may be.
         expected: names that its header should have.
     """
     if _is_parquet(path):
-        return _open_parquet(path)
+        return _open_parquet(path, csv)
     try:
-        encoding, findings = _encoding(path)
+        return _open_text(path, csv, expected)
+    except _RefusedError as error:
+        return Refusal(str(error))
+
+
+class _RefusedError(Exception):
+    """Why a file is no table, or too large."""
+
+
+def _open_text(path: Path, csv: Csv, expected: Sequence[str]) -> Opening | Refusal:
+    max_line = csv.max_line_mb << 20
+    _refuse_endless(path, max_line)
+    encoding, findings = _encoding(path, csv)
+    try:
         sample = _sample(path, encoding)
     except UnicodeDecodeError as error:
-        return Refusal(f"not a text file: byte {error.start} is no {encoding}")
-    why_not = _why_no_table(sample)
-    if why_not is not None:
-        return Refusal(why_not)
-    head = _usual(sample, delimiter, expected) or detect(sample, delimiter=delimiter, expected=expected)
+        raise _RefusedError(f"not a text file: byte {error.start} is no {encoding}") from None
+    _refuse_no_table(sample)
+    head = _usual(sample, csv.delimiter, expected) or detect(sample, delimiter=csv.delimiter, expected=expected)
     if head is None:
-        return Refusal("line 1: the header cannot be read: its quotes do not fit")
+        raise _RefusedError("line 1: the header cannot be read: its quotes do not fit")
     width = head.width if head.is_off else None
     off = (f"the header has {len(head.header)} names where the rows have {width} cells",) if width else ()
     told = (*findings, *head.findings, *off)
-    return _checked(Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width))
+    found = Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width, max_line)
+    return _checked(found, csv)
+
+
+def _refuse_endless(path: Path, max_line: int) -> None:
+    """Look for the end of the first line, so that what is no table is refused before it is read as a whole."""
+    held = 0
+    with binary(path) as file:
+        while (chunk := file.read(_CHUNK)) and b"\n" not in chunk and b"\r" not in chunk:
+            held += len(chunk)
+            if held > max_line:
+                raise _RefusedError(f"line 1 is longer than {max_line >> 20:,} MB; see csv.max_line_mb")
 
 
 def _sample(path: Path, encoding: str) -> str:
     """Return whole lines from the beginning of a file, the first one in any case."""
     with text_of(path, encoding) as file:
-        first = file.readline(_MAX_HEADER)
-        if len(first) == _MAX_HEADER:
-            return first
+        first = file.readline()
         try:
             more = file.read(_SAMPLE)
             is_all = not file.read(1)
@@ -135,15 +158,11 @@ def _sample(path: Path, encoding: str) -> str:
     return first + more[:end]
 
 
-def _why_no_table(sample: str) -> str | None:
-    first = sample.splitlines()[0] if sample else ""
+def _refuse_no_table(sample: str) -> None:
     if not sample.strip():
-        return "empty: it has no header" if not sample else "line 1: the header is empty"
-    if len(sample) >= _MAX_HEADER:
-        return f"line 1: the header has {_MAX_HEADER:,} letters or more"
-    if "\0" in first:
-        return "line 1: not a text file (it has NUL bytes)"
-    return None
+        raise _RefusedError("empty: it has no header" if not sample else "line 1: the header is empty")
+    if "\0" in sample.splitlines()[0]:
+        raise _RefusedError("line 1: not a text file (it has NUL bytes)")
 
 
 def _usual(sample: str, delimiter: str | None, expected: Sequence[str]) -> Head | None:
@@ -157,19 +176,20 @@ def _usual(sample: str, delimiter: str | None, expected: Sequence[str]) -> Head 
     return None
 
 
-def _open_parquet(path: Path) -> Opening | Refusal:
+def _open_parquet(path: Path, csv: Csv) -> Opening | Refusal:
     try:
         header = tuple(pyarrow.parquet.read_schema(path).names)
     except pa.ArrowInvalid:
         return Refusal("not a Parquet file, or cut short")
     if "" in header or ROW_NUMBER in map(str.lower, header):
         return Refusal(f"a column without a name, or called `{ROW_NUMBER}`, which the reader needs for itself")
-    return _checked(Opening(path, "parquet", Dialect(","), header))
+    return _checked(Opening(path, "parquet", Dialect(","), header), csv)
 
 
-def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
+def _encoding(path: Path, csv: Csv) -> tuple[str, tuple[str, ...]]:
     """Tell the encoding by the byte-order mark, then UTF-8, then cp1252, which is a guess and so a finding."""
     decoder = codecs.getincrementaldecoder("utf-8")()
+    size = 0
     with binary(path) as file:
         chunk = file.read(_CHUNK)
         if chunk.startswith(codecs.BOM_UTF8):
@@ -179,6 +199,9 @@ def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
         try:
             while chunk:
                 decoder.decode(chunk)
+                size += len(chunk)
+                if size > csv.max_gb * _GB:
+                    raise _RefusedError(f"unpacked, it has more than {csv.max_gb:,} GB; see csv.max_gb")
                 chunk = file.read(_CHUNK)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
@@ -186,11 +209,11 @@ def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
     return "utf-8", ()
 
 
-def _checked(opening: Opening) -> Opening | Refusal:
+def _checked(opening: Opening, csv: Csv) -> Opening | Refusal:
     """Refuse a header of too many columns, or one in which a name stands twice."""
     header = opening.header
-    if len(header) > _MAX_COLUMNS:
-        return Refusal(f"line {opening.line}: {len(header):,} columns; {_MAX_COLUMNS:,} are the most that is read")
+    if len(header) > csv.max_columns:
+        return Refusal(f"line {opening.line}: {len(header):,} columns; csv.max_columns allows {csv.max_columns:,}")
     if max(map(len, header)) > _MAX_NAME:
         return Refusal(f"line {opening.line}: a column's name has more than {_MAX_NAME:,} letters")
     twice = [column for column, count in Counter(column.lower() for column in header).items() if count > 1]

@@ -77,11 +77,14 @@ class Column(_Checked, frozen=True):
 
 
 class Csv(_Checked, frozen=True):
-    """How the source's CSVs are written."""
+    """How the source's CSVs are written, and how large they may be."""
 
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] | None = None  # None: the one that fits the header
     decimal: Literal[".", ","] = "."
     missing: tuple[str, ...] = ()  # texts that mean "no value", besides an empty or blank cell
+    max_columns: Count = 10_000
+    max_line_mb: Count = 16
+    max_gb: Count = 100  # of a file, unpacked
 
 
 class Pull(_Checked, frozen=True):

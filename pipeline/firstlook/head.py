@@ -17,6 +17,7 @@ from churnwatch.pipeline.errors import DataError, UsageError
 from churnwatch.pipeline.firstlook.column_types import shown
 from churnwatch.pipeline.read import Opening, Refusal, open_csv, text_of
 from churnwatch.pipeline.schema import ROW_COLUMNS
+from churnwatch.pipeline.settings import Csv
 
 HEAD_ROWS = 200_000
 
@@ -61,7 +62,7 @@ def read_sample(path: Path, delimiter: str | None, engine: DuckDB) -> Sample:
 
 
 def _open(path: Path, delimiter: str | None) -> Opening:
-    opening = open_csv(path, delimiter=delimiter)
+    opening = open_csv(path, Csv(delimiter=delimiter))
     if isinstance(opening, Refusal):
         raise DataError(f"{path}: {opening.reason}.")
     if opening.width is not None:

@@ -10,6 +10,7 @@ import pytest
 from churnwatch.pipeline import read
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.read import Opening, Refusal, open_csv
+from churnwatch.pipeline.settings import Csv
 
 Read = Callable[..., list[tuple[object, ...]]]
 
@@ -25,7 +26,7 @@ def put(tmp_path: Path) -> Callable[[str | bytes], Path]:
 
 
 def _opened(path: Path, delimiter: str | None = None, expected: tuple[str, ...] = ()) -> Opening:
-    opening = open_csv(path, delimiter=delimiter, expected=expected)
+    opening = open_csv(path, Csv(delimiter=delimiter), expected=expected)
     assert isinstance(opening, Opening), opening
     return opening
 
@@ -99,10 +100,34 @@ def test_a_header_of_another_width_than_the_rows_is_said(put: Callable[..., Path
     assert _opened(put("id,n\n1,2,3\n")).width is None  # it may as well be the row
 
 
-def test_a_file_of_too_many_columns_is_refused(put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read, "_MAX_COLUMNS", 3)
-    assert _refused(put("a,b,c,d\n")) == "line 1: 4 columns; 3 are the most that is read"
-    assert _opened(put("a,b,c\n")).header == ("a", "b", "c")
+def test_a_file_of_too_many_columns_is_refused(put: Callable[..., Path]) -> None:
+    refusal = open_csv(put("a,b,c,d\n"), Csv(max_columns=3))
+    assert refusal == Refusal("line 1: 4 columns; csv.max_columns allows 3")
+    assert isinstance(open_csv(put("a,b,c\n"), Csv(max_columns=3)), Opening)
+
+
+def test_a_file_whose_first_line_has_no_end_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "drop.csv.gz"
+    with pa.CompressedOutputStream(str(path), "gzip") as stream:
+        for _ in range(20):
+            stream.write(b"x" * (1 << 20))
+    assert open_csv(path, Csv(max_line_mb=2)) == Refusal("line 1 is longer than 2 MB; see csv.max_line_mb")
+
+
+def test_a_file_that_is_too_large_unpacked_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "drop.csv.gz"
+    with pa.CompressedOutputStream(str(path), "gzip") as stream:
+        stream.write(b"a,b\n" + b"1,2\n" * 1000)
+    monkeypatch.setattr(read, "_CHUNK", 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(read, "_GB", 1000)
+        assert open_csv(path, Csv(max_gb=1)) == Refusal("unpacked, it has more than 1 GB; see csv.max_gb")
+    assert isinstance(open_csv(path, Csv(max_gb=1)), Opening)
+
+
+def test_a_name_without_end_is_refused(put: Callable[..., Path]) -> None:
+    assert _refused(put("a," + "b" * 100_001 + "\n")) == "line 1: a column's name has more than 100,000 letters"
+    assert len(_opened(put("a," + "b" * 10_000 + "\n")).header[1]) == 10_000
 
 
 def test_a_name_that_stands_twice_in_a_parquet_file_is_refused(tmp_path: Path) -> None:
