@@ -325,6 +325,20 @@ def predict(home: Path, file: Path, output: Path | None) -> None:
     click.echo(f"{target}: {rows:,} customers, {positives:,} of them expected to leave")
 
 
+@cli.command(example="churnwatch read strange.csv -o plain.csv")
+@click.argument("file", type=_FILE)
+@click.option("-o", "--output", type=_FILE, help="Where to (default: standard output).")
+@click.option("--delimiter", metavar="CHARACTER", help="Between cells (default: found out).")
+def read(file: Path, output: Path | None, delimiter: str | None) -> None:
+    """Show what would be ingested of a file, as plain CSV; what was guessed or set aside goes to standard error."""
+    from churnwatch.daemon.commands import read_csv
+
+    if delimiter is not None and len(delimiter) != 1:
+        raise UsageError("--delimiter: must be one character.")
+    for line in read_csv(file, output, delimiter):
+        click.echo(f"{file.name}: {line}", err=True)
+
+
 @cli.command(example="churnwatch packages")
 @click.option("--last", is_flag=True, help="Show the last result without checking now.")
 @click.pass_obj
