@@ -14,6 +14,7 @@ from churnwatch.pipeline.ledger.reader import Reader
 
 Row = Mapping[str, Any]
 _LEAST_WIDTH = 30
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
 
 
 def as_json(rows: Sequence[Row] | Row) -> str:
@@ -23,7 +24,7 @@ def as_json(rows: Sequence[Row] | Row) -> str:
 
 def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, numbers: bool = True) -> str:
     """Return an aligned table; nothing stands where nothing is known. Without `numbers`, a text "1.10" stays so."""
-    cells = [list(row) for row in rows]
+    cells = [[_on_one_line(cell) for cell in row] for row in rows]
     text: str = tabulate(
         cells,
         headers=headers,
@@ -34,6 +35,11 @@ def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, numbers: boo
         maxcolwidths=_widths(cells, headers),
     )
     return text
+
+
+def _on_one_line(cell: Any) -> Any:
+    """Escape what would break a line or steer a terminal, in file names for instance."""
+    return cell.translate(_CONTROLS) if isinstance(cell, str) else cell
 
 
 def _widths(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> list[int | None] | None:

@@ -12,6 +12,7 @@ from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import FileEvent, FileState, Signature, SourceFile
 from churnwatch.pipeline.scan import observe
 
+_LEADS_OUT = "a link that leads out of the source folder is not followed; put the file itself there"
 _UNREADABLE = "unreadable"  # stands where the hash would, of a file that could not be opened
 
 
@@ -46,9 +47,13 @@ def take(
     twins, same, unreadable = [], [], []
     for signature, path in seen:
         try:
+            if _leads_out(folder, path):
+                unreadable.append(_set_aside(ledger, signature, _LEADS_OUT, at))
+                continue
             sha256 = files.sha256_of(path)
         except OSError as error:
-            unreadable.append(_set_aside(ledger, signature, error, at))
+            reason = f"cannot be read: {error.strerror}; it is read once its rights are mended"
+            unreadable.append(_set_aside(ledger, signature, reason, at))
             continue
         if observe(folder, str(path.relative_to(folder))) != signature:
             continue  # it changed while we read it; it will be looked at again
@@ -69,8 +74,12 @@ def take(
     return Taken(tuple(new.values()), tuple(twins), tuple(same), tuple(unreadable))
 
 
-def _set_aside(ledger: Ledger, seen: Signature, error: OSError, at: str) -> SourceFile:
+def _leads_out(folder: Path, path: Path) -> bool:
+    """Tell whether a link would have us read what nobody dropped into the folder."""
+    return not path.resolve().is_relative_to(folder.resolve())
+
+
+def _set_aside(ledger: Ledger, seen: Signature, reason: str, at: str) -> SourceFile:
     file = ledger.see_file(seen, sha256=_UNREADABLE, at=at)
-    reason = f"cannot be read: {error.strerror}; it is read once its rights are mended"
     ledger.add(FileEvent(file.file, None, at, FileState.QUARANTINED, reason=reason))
     return file

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from churnwatch.daemon import cli as command_line
-from churnwatch.daemon import doctor, setup
+from churnwatch.daemon import doctor, listings, setup
 from churnwatch.pipeline import packages, sample, settings
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.ledger.reader import Reader
@@ -646,3 +646,7 @@ def test_the_release_agrees_with_the_ledger_after_all_of_it(worked: Home) -> Non
         assert champion is not None
         assert ledger.problems() == []
         assert (worked.deployment / "current").readlink().name == champion.model.name
+
+
+def test_what_would_break_a_line_or_steer_a_terminal_is_escaped() -> None:
+    assert listings.table([("a\nb\x1b[31m", 1)], ("name", "rows")).splitlines()[-1].split() == ["a\\nb\\x1b[31m", "1"]

@@ -126,3 +126,20 @@ def test_a_file_that_cannot_be_opened_is_set_aside_once(
     assert (event["state"], event["reason"]) == (
         "quarantined", "cannot be read: Permission denied; it is read once its rights are mended")  # fmt: skip
     assert [each.path for each in ledger.settled_signatures()] == ["a.csv"]
+
+
+def test_a_link_that_leads_out_of_the_folder_is_not_followed(ledger: Ledger, folder: Path) -> None:
+    (folder.parent / "secret.csv").write_text("1")
+    (folder / "inside.csv").write_text("2")
+    (folder / "a.csv").symlink_to("../secret.csv")
+    (folder / "b.csv").symlink_to("inside.csv")
+    taken = _take(ledger, folder)
+    assert [each.path for each in taken.unreadable] == ["a.csv"]
+    assert [each.file.path for each in taken.new] == ["b.csv"]
+    assert "leads out of the source folder" in ledger.file_by_path("a.csv")["reason"]
+
+
+def test_a_source_folder_that_is_a_link_itself_is_read(ledger: Ledger, folder: Path) -> None:
+    (folder / "a.csv").write_text("1")
+    (folder.parent / "link").symlink_to(folder.name)
+    assert [each.file.path for each in _take(ledger, folder.parent / "link").new] == ["a.csv"]

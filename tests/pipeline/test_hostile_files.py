@@ -1,0 +1,126 @@
+"""Everything strange at once in the source folder: each file gets what it deserves, and none stops the others."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import socket
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from churnwatch.pipeline import run, train
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import Status
+from churnwatch.pipeline.settings import Home
+
+SETTINGS = """\
+target: Churn
+positive: Yes
+id: customerID
+date: month
+training: {estimators: [logistic], folds: 2}
+gate: {policy: better, min_positives: 5}
+csv: {max_line_mb: 1, max_columns: 100}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fewer_thresholds() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_THRESHOLDS", 10)
+        yield
+
+
+# what became of each file: rows accepted, quarantined, or the reason why it was not read
+TEXTS: dict[str, tuple[Callable[[str, list[str]], str | bytes], int | str, int]] = {
+    "zero": (lambda _, __: "", "empty: it has no header", 0),
+    "header-only": (lambda h, _: h, 0, 0),
+    "no-header": (lambda _, r: "".join(r), "columns are missing|stand twice", 0),
+    "header-twice": (lambda h, r: h + h + "".join(r), 5, 1),
+    "preamble": (lambda h, r: "Report for May\nconfidential\n\n" + h + "".join(r), 5, 0),
+    "second-table": (lambda h, r: h + "".join(r) + "\nregion,total\nnorth,3\n", 5, 2),
+    "short-row": (lambda h, r: h + r[0].rsplit(",", 2)[0] + "\n" + r[1], 1, 1),
+    "extra-cell-in-every-row": (lambda h, r: h + "".join(f"{line[:-1]},x\n" for line in r), 0, 5),
+    "semicolons": (lambda h, r: (h + "".join(r)).replace(",", ";"), 5, 0),
+    "tabs": (lambda h, r: (h + "".join(r)).replace(",", "\t"), 5, 0),
+    "pipes": (lambda h, r: (h + "".join(r)).replace(",", "|"), 5, 0),
+    "unclosed-quote": (lambda h, r: h + r[0] + r[1].replace("\n", ',"\n') + "".join(r[2:]), 4, 1),
+    "utf-16": (lambda h, r: (h + "".join(r)).encode("utf-16"), 5, 0),
+    "latin-1": (lambda h, r: (h + "".join(r)).replace("Male", "M\xe4nnlich").encode("latin-1"), 5, 0),
+    "nul-in-a-cell": (lambda h, r: h + r[0][:5] + "\0" + r[0][5:] + r[1], 1, 1),
+    "bare-cr": (lambda h, r: (h + "".join(r)).replace("\n", "\r"), 5, 0),
+    "no-last-line-end": (lambda h, r: (h + "".join(r))[:-1], 5, 0),
+    "same-names": (lambda _, __: "a,a\n1,2\n", "stand twice", 0),
+    "many-columns": (lambda _, __: ",".join(f"c{n}" for n in range(101)) + "\n", "101 columns", 0),
+    "long-line": (lambda _, __: "x" * (2 << 20), "line 1 is longer than 1 MB", 0),
+    "reordered-columns": (lambda h, r: "".join(",".join(line[:-1].split(",")[::-1]) + "\n" for line in [h, *r]), 5, 0),
+    "a-column-less": (lambda h, r: "".join(line.split(",", 1)[1] for line in [h, *r]), "`customerID`", 0),
+    "a-column-more": (lambda h, r: h[:-1] + ",x\n" + "".join(line[:-1] + ",1\n" for line in r), 5, 0),
+    "markup": (lambda _, __: '<script>alert(1)</script>,"; DROP TABLE runs;--"\n1,2\n', "columns are missing", 0),
+    "long-name": (lambda _, __: "a" * 10_000 + ",b\n1,2\n", "columns are missing", 0),
+    "formula": (lambda h, r: h + "=cmd|calc" + r[0][r[0].index(",") :], 1, 0),
+    "too-large-a-number": (lambda h, r: h + _with(h, r[0], "MonthlyCharges", "1e400") + r[1], 1, 1),
+    "infinity": (lambda h, r: h + _with(h, r[0], "MonthlyCharges", "inf") + r[1], 1, 1),
+    "underscores": (lambda h, r: h + _with(h, r[0], "MonthlyCharges", "1_000") + r[1], 1, 1),
+    "zeros-first": (lambda h, r: h + _with(h, r[0], "customerID", "00123"), 1, 0),
+    "twenty-digits": (lambda h, r: h + _with(h, r[0], "customerID", "9" * 20), 1, 0),
+    "name\nof two lines": (lambda h, r: h + "".join(r), 5, 0),
+}  # fmt: skip
+
+
+def _with(header: str, line: str, column: str, value: str) -> str:
+    cells = line[:-1].split(",")
+    cells[header[:-1].split(",").index(column)] = value
+    return ",".join(cells) + "\n"
+
+
+def _special_files(folder: Path) -> Iterator[object]:
+    """Make what is no file of rows; yield what must stay open."""
+    with gzip.open(folder / "bomb.csv.gz", "wb") as packed:
+        packed.write(bytes(5 << 20))
+    with zipfile.ZipFile(folder / "zip.csv", "w") as archive:
+        archive.writestr("a", "b" * 1000)
+    (folder / "link.csv").symlink_to("/etc/hostname")
+    (folder / "folder.csv").mkdir()
+    os.mkfifo(folder / "pipe.csv")
+    with socket.socket(socket.AF_UNIX) as opened:
+        opened.bind(str(folder / "s.csv"))
+        yield opened
+
+
+def test_each_strange_file_gets_what_it_deserves_and_none_stops_the_others(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    home = make_home(SETTINGS)
+    lines = telco[0].read_text().splitlines(keepends=True)
+    header, rows = lines[0], lines[1:]
+    (home.source / "00.csv").write_text(header + "".join(rows[:80]))
+    for number, (name, (made, _, _)) in enumerate(TEXTS.items()):
+        own = [f"x{number}-{line}" for line in rows[80:85]]  # so that none is a duplicate of another file's
+        content = made(header, own)
+        (home.source / f"{name}.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    for _ in _special_files(home.source):
+        with Ledger.open(home.ledger) as ledger:
+            [outcome] = run.work(home, ledger, reason="drop")
+            found = {row["path"]: row for row in ledger.rows("SELECT * FROM what_became_of_files")}
+            totals = ledger.row_totals()
+    assert outcome.status is Status.DONE
+    assert totals["read"] == totals["accepted"] + totals["duplicate"] + totals["quarantined"]
+    wrong = {}
+    for name, (_, accepted, quarantined) in TEXTS.items():
+        row = found.pop(f"{name}.csv")
+        if isinstance(accepted, str):
+            fits = row["state"] == "quarantined" and re.search(accepted, row["reason"]) is not None
+        else:
+            fits = (row["accepted"], row["duplicate"], row["quarantined"]) == (accepted, 0, quarantined)
+        if not fits:
+            wrong[name] = dict(row)
+    assert wrong == {}
+    assert found.pop("00.csv")["accepted"] == 80
+    assert {path: row["state"] for path, row in found.items()} == dict.fromkeys(
+        ("bomb.csv.gz", "zip.csv", "link.csv"), "quarantined"
+    )
