@@ -1,0 +1,134 @@
+"""What is promised about files that come in great numbers, measured with a real daemon: one table.
+
+    python benchmarks/reliability.py [burst renames kills] [--files 10000]
+
+Every file has one row that no other has, so the ledger's rows tell whether anything was lost or taken in twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import harness
+
+from churnwatch.pipeline import settings
+from churnwatch.pipeline.errors import LedgerError
+from churnwatch.pipeline.ledger.reader import Reader
+
+_KILLS = 10
+
+
+def burst(home: Path, lines: list[str], files: int) -> Iterator[list[Any]]:
+    """Files that are written while the daemon is stopped."""
+    with harness.daemon(home) as process:
+        process.send_signal(signal.SIGSTOP)
+        for number in range(files):
+            _drop(home, lines, number)
+        process.send_signal(signal.SIGCONT)
+        took = _wait(home, files)
+    yield [
+        f"{files:,} files while the daemon is stopped, then continued",
+        "≤ 60 s",
+        f"{took:.0f} s",
+        _told(home, files),
+    ]
+
+
+def renames(home: Path, lines: list[str], files: int) -> Iterator[list[Any]]:
+    """Files that are written under another name and renamed, on tmpfs, while the daemon works."""
+    with harness.daemon(home):
+        for number in range(files):
+            _drop(home, lines, number, renamed=True)
+        took = _wait(home, files)
+    what = f"{files:,} files written under another name and renamed, on tmpfs: after the last one"
+    yield [what, "≤ 60 s", f"{took:.0f} s", _told(home, files)]
+
+
+def kills(home: Path, lines: list[str], files: int) -> Iterator[list[Any]]:
+    """A daemon that is killed with its child at moments drawn by chance, and started again."""
+    chance, files = random.Random(0), min(files, 1000)  # noqa: S311 - moments, no secrets
+    for number in range(files):
+        _drop(home, lines, number)
+    for _ in range(_KILLS):
+        process = subprocess.Popen([*harness.CHURNWATCH, "--home", str(home), "run"], stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.5, 8))
+        process.kill()  # its child hears that nobody is there any more, and ends
+        process.wait()
+    with harness.daemon(home):
+        _wait(home, files)
+    yield [
+        f"{files:,} files, the daemon killed {_KILLS} times at random",
+        "none lost, none twice",
+        "",
+        _told(home, files),
+    ]
+
+
+def _drop(home: Path, lines: list[str], number: int, *, renamed: bool = False) -> None:
+    header, row = lines[0], lines[1 + number % (len(lines) - 1)]
+    target = home / "sourcedata" / f"f{number:05d}.csv"
+    beside = target.with_suffix(".tmp") if renamed else target
+    beside.write_text(f"{header}b{number},{row.partition(',')[2]}")
+    if renamed:
+        beside.rename(target)
+
+
+def _wait(home: Path, files: int, limit_s: float = 600.0) -> float:
+    begun = time.monotonic()
+    while time.monotonic() - begun < limit_s:
+        if _settled(home) >= files:
+            return time.monotonic() - begun
+        time.sleep(0.2)
+    raise SystemExit(f"{_settled(home)} of {files} files after {limit_s:.0f} s; see {home / 'daemon.log'}")
+
+
+def _settled(home: Path) -> int:
+    try:
+        with Reader.open(settings.load(home).ledger) as ledger:
+            return sum(row["state"] == "ingested" for row in ledger.files())
+    except LedgerError:
+        return 0  # it is being made
+
+
+def _told(home: Path, files: int) -> str:
+    with Reader.open(settings.load(home).ledger) as ledger:
+        totals, problems = ledger.row_totals(), ledger.problems()
+    assert totals == {"read": files, "accepted": files, "duplicate": 0, "quarantined": 0}, totals
+    assert not problems, problems
+    return f"{totals['accepted']:,} rows, none lost, none twice"
+
+
+BENCHMARKS: dict[str, Callable[[Path, list[str], int], Iterator[list[Any]]]] = {
+    "burst": burst,
+    "renames": renames,
+    "kills": kills,
+}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all where none is named")
+    parser.add_argument("--files", type=int, default=10_000)
+    wanted = parser.parse_args()
+    rows = []
+    for name in wanted.names or BENCHMARKS:
+        with tempfile.TemporaryDirectory(dir="/dev/shm" if name == "renames" else None) as folder:  # noqa: S108
+            samples, home = Path(folder) / "samples", Path(folder) / "home"
+            harness.churnwatch("sample", "--months", "1", "--rows", "400", samples)
+            [sample] = samples.glob("*.csv")
+            harness.churnwatch("init", home, "--from", sample)
+            rows += list(BENCHMARKS[name](home, sample.read_text().splitlines(keepends=True), wanted.files))
+    harness.print_table(["what", "goal", "measured", "ledger"], rows)
+
+
+if __name__ == "__main__":
+    main()
