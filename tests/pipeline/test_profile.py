@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pytest
 
+from churnwatch.pipeline import profile as profile_module
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.profile import ColumnProfile, profile
 from churnwatch.pipeline.schema import Schema
@@ -43,3 +44,20 @@ def test_very_large_numbers_are_described(engine: DuckDB, make_schema: Callable[
     schema = make_schema({"i": "integer", "left": "text"})
     engine.table("fresh", pa.table({"i": pa.array([2**62, 2**62, 0], pa.int64()), "left": ["no"] * 3}))
     assert profile(schema, engine, "fresh")[0].mean == pytest.approx(2**63 / 3)
+
+
+def test_of_very_many_rows_medians_are_of_a_sample_and_distinct_values_are_estimated(
+    engine: DuckDB, make_schema: Callable[..., Schema], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile_module, "_LARGE", 1000)
+    monkeypatch.setattr(profile_module, "_DRAWN", 500)
+    engine.table(
+        "fresh",
+        "SELECT CAST(i AS DOUBLE) AS n, 'c' || (i % 300) AS id, 'no' AS \"left\","
+        " CAST(hash(i) // 2 AS BIGINT) - 4000000000000000000 AS _h2 FROM range(5000) r(i)",
+    )
+    named, number, _ = profile(make_schema(), engine, "fresh", rows=5000)
+    assert number.median == pytest.approx(2500, rel=0.1)
+    assert (number.minimum, number.maximum, number.mean) == (0.0, 4999.0, 2499.5)
+    assert named.distinct_values == pytest.approx(300, rel=0.1)
+    assert number.distinct_values <= 5000

@@ -15,8 +15,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from churnwatch.pipeline import profile
 from churnwatch.pipeline.engine import DuckDB, Engine, literal, name
 from churnwatch.pipeline.errors import DataError, SettingsError
+from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.settings import Column, ColumnType
 from churnwatch.pipeline.spark import Spark, spark_engine
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark_server")]
@@ -93,6 +96,27 @@ def test_the_same_text_of_sql_gives_the_same_on_both(spark: Spark, engine: DuckD
     for path in (tmp_path / "spark.parquet", tmp_path / "duckdb.parquet"):
         for each in (engine, spark):
             assert bits(each.arrow(f"SELECT * FROM {each.scan([path])}")) == bits(ours)
+
+
+def test_very_many_rows_are_described_alike_by_a_sample(
+    spark: Spark, engine: DuckDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile, "_LARGE", 10)
+    monkeypatch.setattr(profile, "_DRAWN", 100)
+    kinds = {"n": Column(type=ColumnType.NUMBER), "left": Column(type=ColumnType.TEXT)}
+    shape = Schema(kinds, target="left", positive="yes")
+    numbers = [value * 0.5 for value in range(400)]
+    rows = pa.table(
+        {"n": numbers, "left": ["yes", "no"] * 200, "_h2": pa.array([-(7**i) % 2**61 - 2**60 for i in range(400)])}
+    )
+    found = []
+    for each in (engine, spark):
+        each.table("rows", rows)
+        found.append(profile.profile(shape, each, "rows", rows=400))
+    for ours, theirs in zip(*found, strict=True):
+        assert theirs.distinct_values == pytest.approx(ours.distinct_values, rel=0.1)
+        assert theirs.median == ours.median
+        assert (theirs.mean, theirs.std) == (pytest.approx(ours.mean), pytest.approx(ours.std))
 
 
 def test_values_are_plain_python(spark: Spark) -> None:
