@@ -26,6 +26,8 @@ NEVER_CLOSED = "a quote is opened here and never closed"
 BLOCK = 1 << 24  # bytes that are read at a time
 _BLOCK_ROWS = 250_000  # of Parquet
 _MOST_LINES = 1000  # of one row; a quote that is open for longer is taken for a mistake
+_MOST_IN_PARALLEL = 400  # columns
+_LOOKED_AT = 3  # cells of a row, to tell whether it is a header
 _SAME_NAMES = 0.8  # of the header's, in a row that is another header
 _LARGE = 1 << 20  # bytes; above it DuckDB's parallel reader is worth its start-up
 
@@ -70,17 +72,21 @@ def read_blocks(opening: Opening, engine: DuckDB, *, table: str) -> Iterator[Blo
         yield from _read_parquet(opening, engine, table)
         return
     with binary(opening.path) as file:
-        text = _Text(file, opening.encoding, opening.max_line)
+        text = _Text(file, opening)
         csv.field_size_limit(MAX_CELL)
         for _ in range(opening.body - 1):
             text.line()
         line, number = opening.body, 0
         tolerant = _Tolerant(opening, text)
+        # one column: a blank line is no row, but looks like an empty cell; very many: too deep an expression below
+        is_usual = opening.dialect.is_usual and opening.width is None and 1 < len(opening.header) <= _MOST_IN_PARALLEL
         while block := text.block(line):
             beside = engine.scratch / f"{table}_{number}.csv"
             found = None
-            if len(block) > _LARGE and opening.dialect.is_usual and opening.width is None and not tolerant.is_over:
+            if len(block) > _LARGE and is_usual and not tolerant.is_over:
                 found = _read_in_parallel(block, line, opening, engine, beside)
+                if found is None:
+                    _drop(beside.stem, engine)
             lines = block.count(b"\n") + (not block.endswith(b"\n"))
             if found is None:
                 found, lines = tolerant.read(block, line)
@@ -91,21 +97,27 @@ def read_blocks(opening: Opening, engine: DuckDB, *, table: str) -> Iterator[Blo
 def forget(block: Block, engine: DuckDB) -> None:
     """Give up what stands of a block in the engine."""
     if isinstance(block.rows, str):
-        for suffix in ("", "_texts", "_errors", "_scans"):
-            engine.drop(f"{block.rows}{suffix}")
+        _drop(block.rows, engine)
+
+
+def _drop(table: str, engine: DuckDB) -> None:
+    for suffix in ("", "_texts", "_errors", "_scans"):
+        engine.drop(f"{table}{suffix}")
 
 
 class _Text:
     """The text of a file as UTF-8, by lines and by blocks of whole lines."""
 
-    def __init__(self, file: BinaryIO, encoding: str, max_line: int) -> None:
-        self._max_line = max_line
+    def __init__(self, file: BinaryIO, opening: Opening) -> None:
+        self._max_line, self._left = opening.max_line, opening.max_bytes
         self._file, self._held, self._at, self._ended = file, b"", 0, False
-        self._decoder = codecs.getincrementaldecoder(encoding)() if encoding != "utf-8" else None
+        is_plain = opening.encoding == "utf-8"
+        self._decoder = None if is_plain else codecs.getincrementaldecoder(opening.encoding)()
 
     def line(self) -> str:
         """Return the next line with its end, `""` behind the last one."""
         while (end := self._line_end()) is None:
+            self._refuse_endless("a line")
             self._read()
         line, self._at = self._held[self._at : end], end
         return line.decode()
@@ -123,11 +135,14 @@ class _Text:
         if not self._ended and len(self._held) - self._at < BLOCK:
             self._read()
         while not ((end := self._whole_lines()) or self._ended):
-            if len(self._held) - self._at > self._max_line:
-                raise OSError(f"line {line} is longer than {self._max_line:,} bytes; is it a table of text?")
+            self._refuse_endless(f"line {line}")
             self._read()
         block, self._at = self._held[self._at : end], end
         return block
+
+    def _refuse_endless(self, line: str) -> None:
+        if len(self._held) - self._at > self._max_line:
+            raise OSError(f"{line} is longer than {self._max_line:,} bytes; is it a table of text?")
 
     def _whole_lines(self) -> int:
         """Return where the last whole line ends that was read; 0: there is none."""
@@ -137,6 +152,9 @@ class _Text:
 
     def _read(self) -> None:
         chunk = self._file.read(BLOCK)
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise OSError("unpacked, it is larger than csv.max_gb allows")
         self._ended = len(chunk) < BLOCK
         if self._decoder is not None:
             chunk = self._decoder.decode(chunk, final=self._ended).encode()
@@ -149,7 +167,7 @@ class _Text:
 def _read_in_parallel(block: bytes, line: int, opening: Opening, engine: DuckDB, beside: Path) -> Block | None:
     """Have DuckDB read a block of whole lines; None where it was not faithful."""
     body = _body(block)
-    if body is None or len(opening.header) == 1:  # a blank line is no row, but looks like an empty only cell
+    if body is None:
         return None
     table, cells = beside.stem, [f"c{i}" for i in range(len(opening.header))]
     columns = ", ".join(f"{cell}: 'VARCHAR'" for cell in cells)
@@ -198,7 +216,7 @@ def _body(block: bytes) -> _Body | None:
 def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str], header: Sequence[str]) -> bool:
     """Tell whether every line is one row, and the cells with their delimiters, quotes and line ends are all there is.
 
-    Nor may the header stand there once more.
+    Nor may there be what looks like a header: cells at the beginning of a row that are names of columns.
 
     A quoted cell has two quotes around it and one more for each in it, so what quotes add is their number in the
     file less their number in the cells. A blank or a delimiter too many that DuckDB dropped is missing in the sum.
@@ -207,8 +225,8 @@ def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str], 
     inner = " + ".join(f"coalesce(length({c}) - length(replace({c}, {quote}, '')), 0)" for c in cells)
     held = " + ".join(f"coalesce(strlen({c}), 0)" for c in cells)
     inner_sum = f"coalesce(sum({inner}), 0)" if body.quotes else "0"
-    named = [(cell, column) for cell, column in zip(cells, header, strict=True) if column]
-    again = " AND ".join(f"trim({cell}, ' ') = {literal(column)}" for cell, column in named) or "false"
+    names = ", ".join(literal(column) for column in header if column)
+    again = " OR ".join(f"trim({cell}, ' ') IN ({names})" for cell in cells[:_LOOKED_AT]) if names else "false"
     rows, held_bytes, inner_quotes, headers = engine.rows(
         f"SELECT count(*), coalesce(sum({held}), 0), {inner_sum}, count(*) FILTER (WHERE {again}) FROM {name(table)}"
     )[0]

@@ -13,19 +13,31 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from churnwatch.pipeline.mend import cells_of, mended
 
 DELIMITERS = (",", ";", "\t", "|")
 _RARE_DELIMITERS = (" ",)  # only where none of the others makes a table, and this one makes three columns
-_ESCAPED = re.compile(r'(?<!\\)\\"')
 _MOST_PREAMBLE = 50  # lines
 _BETTER = 0.02  # of the rows, by which an unusual way of reading must be better
 _SPACED = 0.9
 _SOME = 0.1  # of the rows, that are as wide as the header, say that it is the header
+_LONG = 1 << 14  # letters of a line; it is only read as a record, not by itself
 _WIDE = 3
 _ENOUGH = 5  # rows, to say that it is the header that is wrong
+
+
+@cache
+def _quoted_cells(delimiter: str) -> re.Pattern[str]:
+    between = re.escape(delimiter)
+    return re.compile(rf'(^|{between} ?)"((?:[^"\\]|\\.|"")*)"(?={between}|\r?\n?$)')
+
+
+def _doubled(cell: re.Match[str]) -> str:
+    inner = re.sub(r"\\(.)", lambda pair: '""' if pair[1] == '"' else pair[0], cell[2])
+    return f'{cell[1]}"{inner}"'
 
 
 @dataclass(frozen=True)
@@ -57,8 +69,8 @@ class Dialect:
         )
 
     def unescaped(self, line: str) -> str:
-        """Return a line with doubled quotes in place of escaped ones; other backslashes are text."""
-        return line if self.escape is None else _ESCAPED.sub(self.quote * 2, line)
+        """Return a line with doubled quotes in place of escaped ones in quoted cells; other backslashes are text."""
+        return line if self.escape is None else _quoted_cells(self.delimiter).sub(_doubled, line)
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -183,11 +195,14 @@ def _rows(lines: Sequence[str], dialect: Dialect) -> list[_Row]:
     """Return the rows that are not blank, in the way that gives most of one width: with cells over lines, or not."""
     records, line = [], 1
     reader = dialect.reader(lines, strict=False)
-    for cells in reader:
-        if cells:
-            records.append(_Row(line, reader.line_num + 1, tuple(cells)))
-        line = reader.line_num + 1
-    if dialect.spaced:
+    try:
+        for cells in reader:
+            if cells:
+                records.append(_Row(line, reader.line_num + 1, tuple(cells)))
+            line = reader.line_num + 1
+    except csv.Error:  # a cell that is too long
+        records = []
+    if dialect.spaced or any(len(text) > _LONG for text in lines):
         return records
     by_line = [
         _Row(number, number + 1, tuple(cells_of(dialect.unescaped(text), dialect.delimiter, dialect.quote)))
@@ -233,7 +248,7 @@ def _header(near: Sequence[_Row], width: int, expected: set[str]) -> _Row:
 
 def _is_spaced(lines: Sequence[str], dialect: Dialect) -> bool:
     """Tell whether nearly all cells but the first begin with a blank when they are read without regard to blanks."""
-    plain = [cells_of(line, dialect.delimiter, dialect.quote) for line in lines if line.strip()]
+    plain = [cells_of(line, dialect.delimiter, dialect.quote) for line in lines if line.strip() and len(line) <= _LONG]
     cells = [cell for row in plain for cell in row[1:]]
     return bool(cells) and sum(cell.startswith(" ") for cell in cells) >= _SPACED * len(cells)
 

@@ -108,7 +108,7 @@ def scratch(within: Path) -> Iterator[Path]:
     """Yield a folder that goes with its process: what one left behind is removed by the next that asks for one."""
     within.mkdir(parents=True, exist_ok=True)
     for left in within.glob("scratch-*"):
-        with contextlib.suppress(FileNotFoundError), _open_folder(left) as descriptor:
+        with contextlib.suppress(FileNotFoundError, PermissionError), _open_folder(left) as descriptor:
             if _try_lock(descriptor):
                 shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=within))

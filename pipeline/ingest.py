@@ -135,7 +135,8 @@ def _turns(pieces: Sequence[Piece], files_in_order: Sequence[int]) -> list[str]:
                 size = 0
             turns[-1].setdefault(piece.scanned, []).append(file)
             size += piece.rows[file]
-    return [f"({' UNION ALL '.join(_of_files(*each) for each in turn.items())})" for turn in turns]
+    found = [f"({' UNION ALL '.join(_of_files(*each) for each in turn.items())})" for turn in turns]
+    return found or [pieces[0].scanned]  # where no row is good, so that there is an account of that
 
 
 def _of_files(scanned: str, wanted: Sequence[int]) -> str:

@@ -199,15 +199,17 @@ class _Typing:
     def __init__(self, schema: Schema, csv: Csv, columns: Sequence[str], engine: DuckDB) -> None:
         self._schema, self._csv, self._columns, self._engine = schema, csv, columns, engine
         self._pending: list[tuple[int, Block]] = []
+        self._size = 0
         self._left_out: set[int] = set()
         self._checked: list[Path] = []
         self._bad: list[Path] = []
 
     def add(self, number: int, block: Block) -> None:
         """Take a block of a file. What came before it is put away if it is a batch of its own."""
-        if self._pending and sum(each.size for _, each in self._pending) + block.size > BATCH:
+        if self._pending and self._size + block.size > BATCH:
             self._put_away()
         self._pending.append((number, block))
+        self._size += block.size
 
     def leave_out(self, number: int) -> None:
         """Forget all rows of a file that could not be read to its end."""
@@ -215,6 +217,7 @@ class _Typing:
         for _, block in (each for each in self._pending if each[0] == number):
             forget(block, self._engine)
         self._pending = [each for each in self._pending if each[0] != number]
+        self._size = sum(block.size for _, block in self._pending)
 
     def end(self) -> tuple[Piece, ...]:
         """Make the tables `typed` and `bad` of all that was taken."""
@@ -222,7 +225,8 @@ class _Typing:
             self._type(None)
             self._engine.table("typed", _good("checked", self._schema), lazy=True)
             return (Piece("typed", self._count("typed")),)
-        self._put_away()
+        if self._pending:
+            self._put_away()
         left_out = f"_file NOT IN ({', '.join(map(str, sorted(self._left_out)))})" if self._left_out else "true"
         pieces = []
         for path in self._checked:
@@ -248,7 +252,10 @@ class _Typing:
     def _type(self, target: Path | None) -> None:
         """Make the tables `checked` and `bad` of what is pending; the first in a file where one is named."""
         texts = _texts(self._pending, self._columns, self._engine)
-        before = self._engine.scan(self._checked) if self._checked else None
+        files = ", ".join(str(number) for number in {number for number, _ in self._pending})
+        before = (
+            f"(SELECT * FROM {self._engine.scan(self._checked)} WHERE _file IN ({files}))" if self._checked else None
+        )
         checked = _checked(texts, self._columns, self._schema, self._csv, before)
         if target is None:
             self._engine.table("checked", checked)
@@ -260,7 +267,7 @@ class _Typing:
         for _, block in self._pending:
             forget(block, self._engine)
         self._engine.drop("texts")
-        self._pending = []
+        self._pending, self._size = [], 0
 
 
 def _texts(blocks: Sequence[tuple[int, Block]], columns: Sequence[str], engine: Engine) -> str:

@@ -30,8 +30,9 @@ def mended(line: str, delimiter: str, quote: str, width: int) -> list[str] | Non
 def cells_of(line: str, delimiter: str, quote: str) -> list[str]:
     """Return the cells of a line by itself; a quote that is never closed is text."""
     text, cells, at = line.rstrip("\r\n"), [], 0
+    last = len(text) - 1 if text.endswith(quote) else text.rfind(quote + delimiter)  # that may close a cell
     while at <= len(text):
-        end = _closing(text, at, delimiter, quote) if text[at : at + 1] == quote else None
+        end = _closing(text, at, delimiter, quote) if at < last and text[at] == quote else None
         if end is not None:
             cells.append(text[at + 1 : end].replace(quote * 2, quote))
             at = end + 2

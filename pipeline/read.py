@@ -50,6 +50,7 @@ class Opening:
         body: the line behind it.
         width: how many cells the rows have, where nearly all of them have another number than the header has names.
         max_line: how many bytes a line may have.
+        max_bytes: how many bytes there may be in all, unpacked.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Opening:
     body: int = 2
     width: int | None = None
     max_line: int = 1 << 24
+    max_bytes: int = 1 << 40
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -131,7 +133,8 @@ def _open_text(path: Path, csv: Csv, expected: Sequence[str]) -> Opening | Refus
     width = head.width if head.is_off else None
     off = (f"the header has {len(head.header)} names where the rows have {width} cells",) if width else ()
     told = (*findings, *head.findings, *off)
-    found = Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width, max_line)
+    found = Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width, max_line,
+                    csv.max_gb * _GB)  # fmt: skip
     return _checked(found, csv)
 
 
@@ -161,13 +164,17 @@ def _sample(path: Path, encoding: str) -> str:
 def _refuse_no_table(sample: str) -> None:
     if not sample.strip():
         raise _RefusedError("empty: it has no header" if not sample else "line 1: the header is empty")
-    if "\0" in sample.splitlines()[0]:
+    if "\0" in _first_line(sample):
         raise _RefusedError("line 1: not a text file (it has NUL bytes)")
+
+
+def _first_line(sample: str) -> str:
+    return io.StringIO(sample, newline="").readline().rstrip("\r\n")
 
 
 def _usual(sample: str, delimiter: str | None, expected: Sequence[str]) -> Head | None:
     """Return the head of a file that is as it should be, without looking at any other way to read it."""
-    first = sample.splitlines()[0]
+    first = _first_line(sample)
     for each in [delimiter] if delimiter else DELIMITERS:
         header = tuple(cell.strip() for cell in first.split(each))
         if expected and '"' not in first and f"{each} " not in first and set(expected) <= set(header):
@@ -181,6 +188,8 @@ def _open_parquet(path: Path, csv: Csv) -> Opening | Refusal:
         header = tuple(pyarrow.parquet.read_schema(path).names)
     except pa.ArrowInvalid:
         return Refusal("not a Parquet file, or cut short")
+    if not header:
+        return Refusal("it has no columns")
     if "" in header or ROW_NUMBER in map(str.lower, header):
         return Refusal(f"a column without a name, or called `{ROW_NUMBER}`, which the reader needs for itself")
     return _checked(Opening(path, "parquet", Dialect(","), header), csv)

@@ -41,7 +41,7 @@ def read_file(source: Path, csv_settings: Csv, engine: DuckDB, out: TextIO) -> F
         mended: list[int] = []
         bad: list[BadRow] = []
         for block in read_blocks(opening, engine, table="rows"):
-            for row in _rows(block, engine):
+            for row in _rows(block, len(opening.columns), engine):
                 writer.writerow(row)
                 rows += 1
             mended += block.mended
@@ -52,10 +52,10 @@ def read_file(source: Path, csv_settings: Csv, engine: DuckDB, out: TextIO) -> F
     return FileRead(opening, rows, tuple(mended), tuple(bad))
 
 
-def _rows(block: Block, engine: DuckDB) -> Iterator[tuple[str | None, ...]]:
+def _rows(block: Block, width: int, engine: DuckDB) -> Iterator[tuple[str | None, ...]]:
     if isinstance(block.rows, str):
-        batches = engine.batches(f"SELECT * EXCLUDE (_line) FROM {name(block.rows)} ORDER BY _line")
+        batches = engine.batches(f"SELECT * FROM {name(block.rows)} ORDER BY 1")
     else:
-        batches = iter(block.rows.drop_columns(["_line"]).to_batches())
+        batches = iter(block.rows.to_batches())
     for batch in batches:
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        yield from zip(*(column.to_pylist() for column in batch.columns[-width:]), strict=True)

@@ -386,3 +386,36 @@ def test_a_quote_that_is_open_for_a_thousand_lines_is_a_mistake(put: Callable[..
     found = _read(put('a,b\n"x\n' + "1,2\n" * 2000 + '","3"\n'), engine)
     assert found.bad[0] == BadRow(2, NEVER_CLOSED, '"x')
     assert len(found.rows) == 2001
+
+
+@pytest.mark.usefixtures("_always_in_parallel")
+def test_another_table_of_the_same_width_is_not_taken_for_rows(put: Callable[..., Path], engine: DuckDB) -> None:
+    found = _read(put("first,last\nMary,Smith\nlast,first\nSmith,Mary\n"), engine)
+    assert [row[0] for row in found.rows] == [2]
+    assert [bad.line for bad in found.bad] == [3, 4]
+
+
+@pytest.mark.usefixtures("_always_in_parallel")
+@pytest.mark.parametrize("columns", [400, 1200])
+def test_a_wide_file_is_read(put: Callable[..., Path], engine: DuckDB, columns: int) -> None:
+    text = ",".join(f"c{place}" for place in range(columns)) + "\n" + ",".join(map(str, range(columns))) + "\n"
+    found = _read(put(text), engine)
+    assert found.rows == [(2, *map(str, range(columns)))]
+    assert found.in_engine == (columns == 400,)
+
+
+@pytest.mark.usefixtures("_always_in_parallel")
+def test_of_a_block_that_was_read_unfaithfully_nothing_stays_in_the_engine(
+    put: Callable[..., Path], engine: DuckDB
+) -> None:
+    assert _read(put('a,b\n1,"x\ny"\n3,4\n'), engine).in_engine == (False,)
+    assert engine.rows("SELECT table_name FROM duckdb_tables() WHERE table_name LIKE 't_0%'") == []
+
+
+def test_a_file_that_grows_too_large_when_it_is_unpacked_is_not_read_to_its_end(
+    packed: Callable[[str, str], Path], engine: DuckDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "BLOCK", 100)
+    opening = replace(_opened(packed("\ufeffa,b\n" + "1,2\n" * 1000, "drop.csv.gz")), max_bytes=1000)
+    with pytest.raises(OSError, match=r"larger than csv\.max_gb allows"):
+        list(read_blocks(opening, engine, table="t"))

@@ -50,6 +50,28 @@ def test_escaped_quotes_are_told_from_backslashes_in_text() -> None:
     assert path.dialect == Dialect(",")
 
 
+def test_a_backslash_in_a_cell_without_quotes_is_text() -> None:
+    rows = "".join(f'{number},"say \\"hi, you\\"",5\n' for number in range(8))
+    head = detect(f"id,t,n\n{rows}")
+    assert head is not None
+    assert head.dialect.escape == "\\"
+    found = list(
+        head.dialect.reader(['1,"say \\"hi, you\\"",5\n', '9,bolt,5\\" pipe\n', '2,"a\\\\",x\n'], strict=False)
+    )
+    assert found == [["1", 'say "hi, you"', "5"], ["9", "bolt", '5\\" pipe'], ["2", "a\\\\", "x"]]
+
+
+def test_a_long_line_of_quotes_that_never_close_takes_no_time() -> None:
+    text = "[" + ",".join('{"id":0,"v":"x y"}' for _ in range(20_000)) + "]\n"
+    assert detect(text) is not None
+    assert detect('"a,' * 20_000) is not None
+
+
+def test_a_blob_on_one_line_is_no_reason_to_break_down() -> None:
+    head = detect("QUJD" * 400_000, expected=["id"])
+    assert head is None or len(head.header) == 1
+
+
 def test_blanks_after_delimiters_belong_to_them_where_all_have_one() -> None:
     spaced = detect('id, note, left\n1, "a, b", yes\n2, c, no\n')
     assert spaced is not None

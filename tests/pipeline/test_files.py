@@ -156,3 +156,16 @@ def test_an_error_inside_frees_the_lock(tmp_path: Path) -> None:
 def test_nobody_holds_a_lock_in_a_folder_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert files.holder(tmp_path / "file" / "lock") is None
+
+
+def test_a_scratch_folder_goes_with_its_process_and_those_left_behind_are_removed(tmp_path: Path) -> None:
+    left = tmp_path / "scratch-left"
+    left.mkdir()
+    (left / "file").touch()
+    with files.scratch(tmp_path) as first:
+        assert not left.exists()
+        with files.scratch(tmp_path) as second:
+            assert first.is_dir()
+            assert second != first
+        assert not second.exists()
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,25 @@ def _all_ingested(
             history += [part.path for part in take.parts]
     found = engine.rows(f"SELECT * FROM {engine.scan(history)} h ORDER BY _batch, _line") if history else []
     return accounts, found
+
+
+@pytest.mark.parametrize("spoilt", ["every row", "changed"])
+def test_several_pieces_without_a_good_row_have_an_account_too(
+    take: Ingest,
+    make_schema: Callable[..., Schema],
+    make_source: Callable[..., Source],
+    monkeypatch: pytest.MonkeyPatch,
+    spoilt: str,
+) -> None:
+    take(make_schema(), [make_source("id,n,left\na,1,yes\n")])  # whose rows must not be taken for those below
+    monkeypatch.setattr(blocks, "BLOCK", 40)
+    monkeypatch.setattr(load, "BATCH", 40)
+    source = make_source("id,n,left\n" + f"a,{'x' if spoilt == 'every row' else 1},yes\n" * 30)
+    if spoilt == "changed":
+        source = replace(source, file=replace(source.file, size_bytes=1))
+    accounts = take(make_schema(), [source], next_batch=2)
+    assert _counts(accounts) == ([(30, 0, 0, 30)] if spoilt == "every row" else [])
+    assert take.parts == []
 
 
 # -- what is the same row --------------------------------------------------------------------------------------

@@ -141,3 +141,14 @@ def test_a_parquet_column_that_the_reader_cannot_ask_for_is_refused(tmp_path: Pa
     path = tmp_path / "drop.parquet"
     pyarrow.parquet.write_table(pa.table([[1], [2]], names=["a", column]), path)
     assert "which the reader needs for itself" in _refused(path)
+
+
+def test_a_parquet_file_without_columns_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "drop.parquet"
+    pyarrow.parquet.write_table(pa.table({}), path)
+    assert _refused(path) == "it has no columns"
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_only_line_ends_end_the_header(put: Callable[..., Path], odd: str) -> None:
+    assert _opened(put(f"id,no{odd}te,left\n1,2,3\n"), expected=("id", "left")).header == ("id", f"no{odd}te", "left")

@@ -37,3 +37,15 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path: Path, engine: DuckDB,
         read_file(path, Csv(), engine, io.StringIO())
     with pytest.raises(DataError, match="cannot be read"):
         read_file(tmp_path / "gone.csv", Csv(), engine, io.StringIO())
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_columns_called_as_ours_are_written_like_any_other(
+    tmp_path: Path, engine: DuckDB, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    if large:
+        monkeypatch.setattr(blocks, "_LARGE", 0)
+    (tmp_path / "a.csv").write_text("_line,b\n7,8\n")
+    out = io.StringIO()
+    read_file(tmp_path / "a.csv", Csv(), engine, out)
+    assert out.getvalue() == "_line,b\n7,8\n"
