@@ -87,10 +87,8 @@ def read_blocks(opening: Opening, engine: DuckDB, *, table: str) -> Iterator[Blo
                 found = _read_in_parallel(block, line, opening, engine, beside)
                 if found is None:
                     _drop(beside.stem, engine)
-            lines = block.count(b"\n") + (not block.endswith(b"\n"))
-            if found is None:
-                found, lines = tolerant.read(block, line)
-            yield found
+            rows, lines = found or tolerant.read(block, line)
+            yield rows
             line, number = line + lines, number + 1
 
 
@@ -164,8 +162,13 @@ class _Text:
 # -- in parallel -------------------------------------------------------------------------------------------------
 
 
-def _read_in_parallel(block: bytes, line: int, opening: Opening, engine: DuckDB, beside: Path) -> Block | None:
-    """Have DuckDB read a block of whole lines; None where it was not faithful."""
+def _read_in_parallel(
+    block: bytes, line: int, opening: Opening, engine: DuckDB, beside: Path
+) -> tuple[Block, int] | None:
+    """Have DuckDB read a block of whole lines; return its rows, and how many lines they take.
+
+    None where it was not faithful.
+    """
     body = _body(block)
     if body is None:
         return None
@@ -191,7 +194,7 @@ def _read_in_parallel(block: bytes, line: int, opening: Opening, engine: DuckDB,
     named = ", ".join(f"{cell} AS {name(column or ' ')}" for cell, column in zip(cells, opening.header, strict=True))
     lines = f"CAST(rowid + {line} AS BIGINT) AS _line"
     engine.table(table, f"SELECT {lines}, {named} FROM {name(f'{table}_texts')}", lazy=True)
-    return Block(table, len(block))
+    return Block(table, len(block)), body.lines
 
 
 @dataclass(frozen=True)
@@ -313,20 +316,21 @@ class _Tolerant:
 
     def _judged(self, line: int, record: list[str]) -> list[str] | BadRow:
         """Return a record, or why it is none."""
-        text = _joined(record, self._opening.dialect.delimiter)
+        why = self._why_none(line, record)
+        return record if why is None else BadRow(line, why, _joined(record, self._opening.dialect.delimiter))
+
+    def _why_none(self, line: int, record: list[str]) -> str | None:
         if self._other_header is not None:
-            return BadRow(line, f"belongs to another table, whose header is on line {self._other_header}", text)
+            return f"belongs to another table, whose header is on line {self._other_header}"
         cells = [cell.strip() for cell in record] if self._names.intersection(record) else []
         if cells == list(self._opening.header):
-            return BadRow(line, "the header once more", text)
+            return "the header once more"
         if len(self._names) > 1 and len(self._names.intersection(cells)) >= _SAME_NAMES * len(self._names):
             self._other_header = line
-            return BadRow(line, "the header of another table", text)
+            return "the header of another table"
         if len(record) != self._width:
-            return BadRow(line, f"{len(record)} cells where the header has {self._width}", text)
-        if any("\0" in cell for cell in record):
-            return BadRow(line, "a NUL byte in a cell", text)
-        return record
+            return f"{len(record)} cells where the header has {self._width}"
+        return "a NUL byte in a cell" if any("\0" in cell for cell in record) else None
 
 
 class _Feed:

@@ -158,15 +158,11 @@ class _Row:
 
 def _scored(lines: Sequence[str], dialect: Dialect, expected: Sequence[str]) -> tuple[float, Head] | None:
     """Return how well a dialect explains the lines, with the header that it finds."""
+    if (dialect.spaced and not _is_spaced(lines, dialect)) or (dialect.quote != '"' and not _is_quoted(lines, dialect)):
+        return None
     rows = _rows(lines, dialect)
-    if not rows:
-        return None
-    width = _usual_width(rows)
-    if dialect.spaced and not _is_spaced(lines, dialect):
-        return None
-    if dialect.quote != '"' and not _is_quoted(lines, dialect):
-        return None
-    if dialect.delimiter in _RARE_DELIMITERS and width < _WIDE:
+    width = _usual_width(rows) if rows else 0
+    if not rows or (dialect.delimiter in _RARE_DELIMITERS and width < _WIDE):
         return None
     near = [_of_width(row, lines, dialect, width) for row in rows[:_MOST_PREAMBLE]]
     found = _header(near, width, set(expected))

@@ -23,9 +23,15 @@ _CHUNK = 1 << 20
 
 def fsync(path: Path) -> None:
     """Force a file or a folder to the disk."""
+    with _opened(path) as descriptor:
+        os.fsync(descriptor)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -108,26 +114,17 @@ def scratch(within: Path) -> Iterator[Path]:
     """Yield a folder that goes with its process: what one left behind is removed by the next that asks for one."""
     within.mkdir(parents=True, exist_ok=True)
     for left in within.glob("scratch-*"):
-        with contextlib.suppress(FileNotFoundError, PermissionError), _open_folder(left) as descriptor:
+        with contextlib.suppress(FileNotFoundError, PermissionError), _opened(left) as descriptor:
             if _try_lock(descriptor):
                 shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=".scratch-", dir=within))
-    with _open_folder(folder) as descriptor:
+    with _opened(folder) as descriptor:
         _try_lock(descriptor)  # before it has the name under which it is looked for
         ours = folder.rename(within / folder.name.removeprefix("."))
         try:
             yield ours
         finally:
             shutil.rmtree(ours, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _open_folder(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -308,13 +308,15 @@ def _checked(texts: str, columns: Sequence[str], schema: Schema, csv: Csv, befor
     )
     bad = f"CASE{cases} END" if cases else "CAST(NULL AS INTEGER)"
     typed = cells.typed_sql(schema, csv, texts, present_columns=columns)
-    kept = ", ".join(name(column) for column in ("_file", "_line", *schema.names))
-    return f"SELECT {kept}, {bad} AS _bad FROM ({typed}) AS t"
+    return f"SELECT {_kept(schema)}, {bad} AS _bad FROM ({typed}) AS t"
 
 
 def _good(checked: str, schema: Schema) -> str:
-    kept = ", ".join(name(column) for column in ("_file", "_line", *schema.names))
-    return f"SELECT {kept} FROM {checked} c WHERE _bad IS NULL"
+    return f"SELECT {_kept(schema)} FROM {checked} c WHERE _bad IS NULL"
+
+
+def _kept(schema: Schema) -> str:
+    return ", ".join(name(column) for column in ("_file", "_line", *schema.names))
 
 
 def _set_bad_aside(

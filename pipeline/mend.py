@@ -37,8 +37,7 @@ def cells_of(line: str, delimiter: str, quote: str) -> list[str]:
             cells.append(text[at + 1 : end].replace(quote * 2, quote))
             at = end + 2
         else:
-            end = text.find(delimiter, at)
-            end = len(text) if end < 0 else end
+            end = _plain_end(text, at, delimiter)
             cells.append(text[at:end])
             at = end + 1
     return cells
@@ -46,12 +45,7 @@ def cells_of(line: str, delimiter: str, quote: str) -> list[str]:
 
 def _closing(text: str, at: int, delimiter: str, quote: str) -> int | None:
     """Return where the quoted cell that opens at `at` closes, a doubled quote being text."""
-    place = at + 1
-    while (place := text.find(quote, place)) >= 0:
-        if text[place + 1 : place + 2] in ("", delimiter):
-            return place
-        place += 2 if text[place + 1 : place + 2] == quote else 1
-    return None
+    return next((end for end, cost in _closings(text, at, delimiter, quote) if not cost), None)
 
 
 def _ways(text: str, delimiter: str, quote: str, width: int, strays: int) -> Iterator[list[str]]:
@@ -65,11 +59,10 @@ def _ways(text: str, delimiter: str, quote: str, width: int, strays: int) -> Ite
             continue
         if len(cells) == width:
             continue
+        end = _plain_end(text, at, delimiter)
         if text[at : at + 1] != quote:
-            end = _plain_end(text, at, delimiter)
             stack.append((end + 1, left, (*cells, text[at:end])))
             continue
-        end = _plain_end(text, at, delimiter)
         if left and (end == at + 1 or text[end - 1] != quote):  # else the quotes are there to be a pair
             stack.append((end + 1, left - 1, (*cells, text[at:end])))
         for end, cost in _closings(text, at, delimiter, quote):
