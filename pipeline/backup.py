@@ -73,10 +73,10 @@ def backup(home: Home, target: Path) -> Contents:
     with files.scratch(home.state / "spill") as scratch:
         for left in reversed(range(_TRIES)):
             stage = scratch / f"try-{left}"
-            missing = _stage(home, stage)
+            known, missing = _stage(home, stage)
             if not missing:
                 break  # else a run merged parts and took the former ones away since the ledger was copied
-        found = _verified(home, stage, missing)
+        found = _verified(stage, known, missing)
         text = json.dumps(msgspec.to_builtins(found), indent=2, sort_keys=True, ensure_ascii=False)
         (stage / CONTENTS).write_text(text + "\n", encoding="utf-8")
         try:
@@ -92,21 +92,23 @@ def _mode(target: Path) -> Literal["w", "w:gz"]:
     return "w:gz" if target.suffix in (".gz", ".tgz") else "w"
 
 
-def _stage(home: Home, stage: Path) -> list[str]:
-    """Copy the ledger and link what it names into a folder; return what is missing."""
+def _stage(home: Home, stage: Path) -> tuple[dict[str, str], list[str]]:
+    """Copy the ledger and link what it names into a folder; return the hashes that it knows, and what is missing."""
     stage.mkdir()
     with Reader.open(home.ledger) as ledger:
         ledger.copy_to(stage.with_suffix(".db"))
     with Ledger.open(stage.with_suffix(".db")) as copy:  # brings that of an older version up to date
         copy.copy_to(stage / _LEDGER)
     shutil.copyfile(home.path / FILE_NAME, stage / FILE_NAME)
-    missing = []
+    known, missing = {}, []
     for each in _wanted(home, stage / _LEDGER):
+        if each.sha256 is not None:
+            known[each.name] = each.sha256
         try:
             _link(each.path, stage / each.name)
         except FileNotFoundError:
             missing.append(f"{each.name} is missing")
-    return missing
+    return known, missing
 
 
 def _wanted(home: Home, ledger: Path) -> Iterator[_Wanted]:
@@ -138,11 +140,10 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _verified(home: Home, stage: Path, missing: list[str]) -> Contents:
+def _verified(stage: Path, known: dict[str, str], missing: list[str]) -> Contents:
     hashes = {
         path.relative_to(stage).as_posix(): files.sha256_of(path) for path in sorted(stage.rglob("*")) if path.is_file()
     }
-    known = {each.name: each.sha256 for each in _wanted(home, stage / _LEDGER) if each.sha256 is not None}
     wrong = [
         f"{name} is not what the ledger knows" for name in sorted(known.keys() & hashes) if hashes[name] != known[name]
     ]

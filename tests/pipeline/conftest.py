@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from spark_server import SparkServer
 
-from churnwatch.pipeline import settings
+from churnwatch.pipeline import settings, train
 from churnwatch.pipeline.engine import DuckDB, duckdb_engine
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
@@ -45,6 +45,26 @@ def engine(tmp_path: Path) -> Iterator[DuckDB]:
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     with Ledger.open(tmp_path / "churnwatch.db") as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def fewer_thresholds() -> Iterator[None]:
+    """Tuning the threshold is a third of the time of so small a run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_THRESHOLDS", 10)
+        yield
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Callable[[str | bytes], Path]:
+    """Return what writes the bytes of a file."""
+
+    def written(content: str | bytes) -> Path:
+        path = tmp_path / "drop.csv"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return written
 
 
 @pytest.fixture

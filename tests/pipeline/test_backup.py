@@ -6,14 +6,14 @@ import shutil
 import sqlite3
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from churnwatch.pipeline import compaction, datasets, registry, run, train
+from churnwatch.pipeline import compaction, datasets, registry, run
 from churnwatch.pipeline.backup import CONTENTS, backup, restore
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError, DataError, UsageError
@@ -22,6 +22,7 @@ from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.settings import FILE_NAME, Home, load
 
+pytestmark = pytest.mark.usefixtures("fewer_thresholds")
 TELCO = """\
 target: Churn
 positive: Yes
@@ -30,13 +31,6 @@ date: month
 training: {estimators: [logistic], folds: 2}
 gate: {policy: better, min_positives: 5}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fewer_thresholds() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_THRESHOLDS", 10)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -19,16 +19,6 @@ from churnwatch.pipeline.engine import DuckDB, name
 from churnwatch.pipeline.read import Opening, Refusal, open_csv
 
 
-@pytest.fixture
-def put(tmp_path: Path) -> Callable[[str | bytes], Path]:
-    def written(content: str | bytes) -> Path:
-        path = tmp_path / "drop.csv"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return written
-
-
 def _opened(path: Path) -> Opening:
     opening = open_csv(path)
     assert isinstance(opening, Opening), opening

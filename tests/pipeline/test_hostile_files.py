@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from churnwatch.pipeline import run, train
+from churnwatch.pipeline import run
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.settings import Home
 
+pytestmark = pytest.mark.usefixtures("fewer_thresholds")
 SETTINGS = """\
 target: Churn
 positive: Yes
@@ -26,13 +27,6 @@ training: {estimators: [logistic], folds: 2}
 gate: {policy: better, min_positives: 5}
 csv: {max_line_mb: 1, max_columns: 100}
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fewer_thresholds() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_THRESHOLDS", 10)
-        yield
 
 
 # what became of each file: rows accepted, quarantined, or the reason why it was not read

@@ -12,18 +12,6 @@ from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.read import Opening, Refusal, open_csv
 from churnwatch.pipeline.settings import Csv
 
-Read = Callable[..., list[tuple[object, ...]]]
-
-
-@pytest.fixture
-def put(tmp_path: Path) -> Callable[[str | bytes], Path]:
-    def written(content: str | bytes) -> Path:
-        path = tmp_path / "drop.csv"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return written
-
 
 def _opened(path: Path, delimiter: str | None = None, expected: tuple[str, ...] = ()) -> Opening:
     opening = open_csv(path, Csv(delimiter=delimiter), expected=expected)

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
-from churnwatch.pipeline import datasets, files, promotion, registry, run, scan, steps, train
+from churnwatch.pipeline import datasets, files, promotion, registry, run, scan, steps
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.run import Outcome
 from churnwatch.pipeline.settings import Home, load
 from churnwatch.pipeline.steps import Steps
 
+pytestmark = pytest.mark.usefixtures("fewer_thresholds")
 TELCO = """\
 target: Churn
 positive: Yes
@@ -38,14 +39,6 @@ Work = Callable[..., list[Outcome]]
 
 class BugError(Exception):
     """What nobody expects."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fewer_thresholds() -> Iterator[None]:
-    """Tuning the threshold is a third of the time of so small a run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_THRESHOLDS", 10)
-        yield
 
 
 @pytest.fixture

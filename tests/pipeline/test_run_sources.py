@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
-from churnwatch.pipeline import compaction, run, sample_kkbox, train
+from churnwatch.pipeline import compaction, run, sample_kkbox
 from churnwatch.pipeline.datasets import Intake
 from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ledger.writer import Ledger
@@ -20,14 +20,8 @@ from churnwatch.pipeline.run import Outcome
 from churnwatch.pipeline.sample_settings import settings_for
 from churnwatch.pipeline.settings import Home, load
 
+pytestmark = pytest.mark.usefixtures("fewer_thresholds")
 LEAST = "training: {estimators: [logistic], folds: 2}\ngate: {policy: better, min_positives: 5}\n"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fewer_thresholds() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_THRESHOLDS", 10)
-        yield
 
 
 @pytest.fixture(scope="module")
