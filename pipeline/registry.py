@@ -62,8 +62,7 @@ def write_version(
         draw: draws the confusion matrix into a file.
     """
     with files.folder_written_beside(folder) as beside:
-        # A plain pickle: joblib.load reads it as well, and pickle.load reads no other.
-        (beside / MODEL).write_bytes(pickle.dumps(model, protocol=pickle.HIGHEST_PROTOCOL))
+        (beside / MODEL).write_bytes(_pickled(model))
         sha256 = files.sha256_of(beside / MODEL)
         (beside / SCORE).write_text("nan\n" if f1 is None else f"{f1!r}\n", encoding="utf-8")
         write_ingested(beside / INGESTED, ingested)
@@ -72,6 +71,24 @@ def write_version(
         if draw is not None:
             draw(beside / CONFUSION)
     return WrittenVersion(folder, sha256, hashlib.sha256((text + "\n").encode()).hexdigest())
+
+
+class _ByValue(pickle._Pickler):  # noqa: SLF001 - the one in C lets nobody say what it memoizes; joblib does the same
+    """Writes equal texts in the same way whether or not they are one object in this process.
+
+    Otherwise the bytes of a model, and so its hash, would depend on what was loaded before it was made.
+    """
+
+    def memoize(self, obj: Any) -> None:
+        if not isinstance(obj, str):
+            super().memoize(obj)  # type: ignore[misc]  # typeshed does not know it
+
+
+def _pickled(model: FixedThresholdClassifier) -> bytes:
+    """Return a plain pickle: joblib.load reads it as well, and pickle.load reads no other."""
+    stream = io.BytesIO()
+    _ByValue(stream, protocol=pickle.HIGHEST_PROTOCOL).dump(model)
+    return stream.getvalue()
 
 
 def write_ingested(path: Path, names: Sequence[str]) -> None:

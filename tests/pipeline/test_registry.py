@@ -91,6 +91,16 @@ def test_the_same_version_is_written_with_the_same_bytes(tmp_path: Path) -> None
         assert (found[0].folder / name).read_bytes() == (found[1].folder / name).read_bytes()
 
 
+def test_the_bytes_of_a_model_do_not_depend_on_which_texts_are_one_object_in_the_process(tmp_path: Path) -> None:
+    shared, beside = "most_frequent", "most_frequent "[:-1]  # made anew
+    models = [DummyClassifier(strategy=one, constant=other) for one, other in ((shared, shared), (shared, beside))]
+    found = [
+        registry.write_version(tmp_path / str(number), model, f1=None, ingested=[], manifest={})
+        for number, model in enumerate(models)
+    ]
+    assert found[0].sha256 == found[1].sha256
+
+
 def test_a_version_that_fails_halfway_leaves_nothing(models: Path) -> None:
     def fail(_: Path) -> None:
         raise OSError("no space")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import canonical
 import joblib
 import pandas as pd
 import pyarrow.parquet
@@ -428,52 +429,6 @@ def _raise_instead(patch: pytest.MonkeyPatch, step: str, error: BaseException) -
     patch.setattr(Steps, step, broken)
 
 
-TIMES = {"at", "seen_at", "created_at", "started_at", "ended_at", "decided_at", "mtime_ns", "ctime_ns", "wall_s"}
-VOLATILE = TIMES | {"cpu_s", "peak_rss_bytes", "pid", "run_id"}
-ATTEMPTS = {"attempts", "attempt_ends", "steps", "_sqlite_migrations"}
-
-
-def _dump(home: Home) -> dict[str, list[dict[str, Any]]]:
-    """Return all that the ledger says but times and attempts."""
-    with Ledger.open(home.ledger) as ledger:
-        tables = [
-            row["name"] for row in ledger.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
-        ]
-        return {
-            table: [
-                {name: value for name, value in row.items() if name not in VOLATILE}
-                for row in ledger.rows(f"SELECT * FROM {table}")
-            ]
-            for table in tables
-            if table not in ATTEMPTS and not table.startswith("sqlite_")
-        }
-
-
-def _bytes(home: Home) -> dict[str, bytes | str]:
-    """Return all files but the ledger and the locks, links as what they lead to."""
-    found: dict[str, bytes | str] = {}
-    for folder in (home.ingested, home.models, home.deployment, home.predictions):
-        for path in sorted(folder.rglob("*")):
-            name = str(path.relative_to(home.path))
-            if path.is_symlink():
-                found[name] = str(path.readlink())
-            elif path.is_file():
-                # A manifest has the identity of its run, into which the files' times go.
-                found[name] = path.read_bytes() if path.name != "manifest.json" else ""
-    return found
-
-
-def _without_hashes(dump: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-    for row in dump["models"]:
-        del row["manifest_sha256"]
-    return dump
-
-
-def _assert_same(dump: dict[str, list[dict[str, Any]]], other: dict[str, list[dict[str, Any]]]) -> None:
-    for table, rows in dump.items():
-        assert rows == other[table], table
-
-
 def _always_promoted(cells: Any, rows: int, positives: int, old: float, new: float) -> Any:
     return steps.gate.Evidence(
         steps.gate.Decision.PROMOTED, "Promoted.", rows, positives, new, old, new - old, cells=cells
@@ -486,10 +441,8 @@ def _promoting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(
-    tmp_path_factory: pytest.TempPathFactory, telco: tuple[Path, ...]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return ledger and files of a home after two runs, the second with a request, that nothing cut short."""
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, telco: tuple[Path, ...]) -> canonical.Dump:
+    """Return what a home comes to after two runs, the second with a request, that nothing cut short."""
     home = _made(tmp_path_factory.mktemp("uninterrupted"))
     _first_drop(home, telco)
     _work(home)
@@ -498,7 +451,7 @@ def uninterrupted(
         patch.setattr(steps.gate, "_better", _always_promoted)
         _work(home)
     assert [row["decision"] for row in _ask(home, "SELECT decision FROM decisions")] == ["first", "promoted"]
-    return _without_hashes(_dump(home)), _bytes(home)
+    return canonical.dump(home)
 
 
 def _made(folder: Path) -> Home:
@@ -519,15 +472,12 @@ def _second_drop(home: Home, telco: tuple[Path, ...]) -> None:
 
 
 @pytest.mark.usefixtures("_promoting")
-def test_the_same_drops_give_the_same_home(
-    home: Home, telco: tuple[Path, ...], uninterrupted: tuple[dict[str, Any], dict[str, Any]]
-) -> None:
+def test_the_same_drops_give_the_same_home(home: Home, telco: tuple[Path, ...], uninterrupted: canonical.Dump) -> None:
     _first_drop(home, telco)
     _work(home)
     _second_drop(home, telco)
     _work(home)
-    _assert_same(_without_hashes(_dump(home)), uninterrupted[0])
-    assert _bytes(home) == uninterrupted[1]
+    assert canonical.differences(canonical.dump(home), uninterrupted) == []
 
 
 @pytest.mark.usefixtures("_promoting")
@@ -535,7 +485,7 @@ def test_the_same_drops_give_the_same_home(
 def test_a_run_that_broke_down_is_taken_up_and_ends_as_the_uninterrupted_one(
     home: Home,
     telco: tuple[Path, ...],
-    uninterrupted: tuple[dict[str, Any], dict[str, Any]],
+    uninterrupted: canonical.Dump,
     monkeypatch: pytest.MonkeyPatch,
     step: str,
     moment: str,
@@ -549,8 +499,7 @@ def test_a_run_that_broke_down_is_taken_up_and_ends_as_the_uninterrupted_one(
                 _work(home)
         assert _one(_work(home)).status is Status.DONE
     assert _work(home) == []
-    _assert_same(_without_hashes(_dump(home)), uninterrupted[0])
-    assert _bytes(home) == uninterrupted[1]
+    assert canonical.differences(canonical.dump(home), uninterrupted) == []
     with Ledger.open(home.ledger) as ledger:
         assert [row["status"] for row in ledger.attempts(1)] == ["broken", "done"]
         assert ledger.problems() == []
@@ -568,7 +517,7 @@ CRASHES = [
 def test_a_kill_right_after_anything_was_written_loses_nothing(
     home: Home,
     telco: tuple[Path, ...],
-    uninterrupted: tuple[dict[str, Any], dict[str, Any]],
+    uninterrupted: canonical.Dump,
     monkeypatch: pytest.MonkeyPatch,
     owner: Any,
     function: str,
@@ -589,8 +538,7 @@ def test_a_kill_right_after_anything_was_written_loses_nothing(
             with pytest.raises(Killed):
                 _work(home)
         assert _one(_work(home)).status is Status.DONE
-    _assert_same(_without_hashes(_dump(home)), uninterrupted[0])
-    assert _bytes(home) == uninterrupted[1]
+    assert canonical.differences(canonical.dump(home), uninterrupted) == []
 
 
 # -- failures --------------------------------------------------------------------------------------------------

@@ -1,0 +1,136 @@
+"""Three runs to crash: a first model, a promotion with odd files, and one that keeps the champion and merges parts.
+
+Each begins with a home as the runs before it left it. Small, so that a run takes a second; otherwise as in life: the
+real estimator, sources with features, a report at the end.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import traced
+
+from churnwatch.daemon import work
+from churnwatch.pipeline import compaction, settings, steps, train
+from churnwatch.pipeline.gate import Decision, Evidence
+from churnwatch.pipeline.run import Outcome, Progress
+from churnwatch.pipeline.sample import Like, write
+from churnwatch.pipeline.settings import Home
+
+SOURCE = "dropped"
+SETTINGS = f"""\
+source_folder: ../{SOURCE}
+target: Churn
+positive: Yes
+id: customerID
+date: month
+snapshot: date
+labels: "telco*.csv"
+sources:
+  calls:
+    files: "calls*.csv"
+    key: customerID
+    time: at
+    columns: {{customerID: text, at: date, minutes: number}}
+    features: {{"*": [count], minutes: [mean]}}
+    windows: [all]
+training:
+  estimators: [logistic]
+  folds: 2
+  threads: 1
+gate:
+  policy: better
+  min_positives: 5
+"""
+ROWS = 100
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run to crash: the home before it, with its files dropped, and what the gate will say."""
+
+    name: str
+    before: Path
+    dropped: Path
+    decision: Decision
+
+    def begin(self, folder: Path) -> Home:
+        """Return a copy of the home before the run, with its files dropped."""
+        shutil.copytree(self.before, folder, symlinks=True)
+        self.drop_beside(folder)
+        return settings.load(folder)
+
+    def drop_beside(self, home: Path) -> None:
+        """Put the files where a home looks for them: the very same ones, since a copy has other times."""
+        (home.parent / SOURCE).symlink_to(self.dropped)
+
+    def run(self, home: Home, progress: Progress) -> list[Outcome]:
+        """Do what one turn of the daemon does."""
+        steps.gate._better = self._decided
+        return work.once(home, reason="drop", progress=progress)
+
+    def _decided(self, cells: tuple[int, ...], rows: int, positives: int, old: float, new: float) -> Evidence:
+        return Evidence(self.decision, "As the test wants it.", rows, positives, new, old, new - old, cells=cells)
+
+
+def made(folder: Path) -> list[Stage]:
+    """Make the stages below a folder, each from the one before."""
+    train._THRESHOLDS = 5  # tuning the threshold is a third of so small a run
+    compaction.FANOUT = 2
+    months = write(folder / "months", Like.TELCO, months=3, rows=ROWS, seed=3)
+    before, stages = folder / "begin" / "home", []
+    before.mkdir(parents=True)
+    (before / settings.FILE_NAME).write_text(SETTINGS, encoding="utf-8")
+    for name, decision, drop in (
+        ("first", Decision.FIRST, _first),
+        ("promoted", Decision.PROMOTED, _second),
+        ("kept, merged", Decision.KEPT, _third),
+    ):
+        dropped = folder / f"dropped for {name}"
+        dropped.mkdir()
+        drop(dropped, months)
+        stages.append(Stage(name, before, dropped, decision))
+        before = _after(stages[-1], folder / f"after {name}" / "home")
+    return stages
+
+
+def _after(stage: Stage, folder: Path) -> Path:
+    """Return the home that a stage's run leaves."""
+    folder.parent.mkdir()
+    ended = traced.finish(stage.run, stage.begin(folder))
+    assert ended.code == traced.OK, ended.said
+    return folder
+
+
+def _first(source: Path, months: list[Path]) -> None:
+    shutil.copy(months[0], source)
+    _calls(source / "calls-1.csv", months[0])
+
+
+def _second(source: Path, months: list[Path]) -> None:
+    """Drop a month, some of its rows broken or known, the month before once more, a request, and what is no CSV."""
+    lines = months[1].read_text().splitlines(keepends=True)
+    known = months[0].read_text().splitlines(keepends=True)[1:6]
+    (source / months[1].name).write_text("".join([*lines, *known, "too,few,cells\n"]))
+    shutil.copy(months[0], source / "telco-again.csv")
+    (source / "telco-no-table.csv").write_bytes(bytes(range(256)) * 4)
+    with months[2].open(newline="") as file, (source / "request.csv").open("w", newline="") as request:
+        csv.writer(request).writerows(row[:-1] for row in csv.reader(file))
+    _calls(source / "calls-2.csv", months[1])
+
+
+def _third(source: Path, months: list[Path]) -> None:
+    shutil.copy(months[2], source)
+    _calls(source / "calls-3.csv", months[2])
+
+
+def _calls(path: Path, month: Path) -> None:
+    chance = random.Random(path.name)  # noqa: S311 - made-up calls, no secrets
+    with month.open(newline="") as file:
+        customers = [row["customerID"] for row in csv.DictReader(file)]
+    lines = [f"{who},2025-{chance.randint(1, 9):02d}-01,{chance.randint(1, 90)}" for who in customers]
+    path.write_text("\n".join(["customerID,at,minutes", *lines]) + "\n")
