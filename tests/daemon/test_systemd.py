@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +48,69 @@ def test_a_daemon_says_that_it_is_ready_alive_and_stopping(
     manager.settimeout(0.0)
     with pytest.raises(BlockingIOError):
         manager.recv(4096)  # nothing comes after the end
+
+
+@pytest.fixture
+def running(daemon: Callable[..., Any], home: Home, manager: socket.socket) -> Any:
+    """Return a daemon that has said that it is ready and alive."""
+    running = daemon(home, NOTIFY_SOCKET=manager.getsockname(), WATCHDOG_USEC=str(int(WATCHDOG_S * 1e6)))
+    assert manager.recv(4096).startswith(b"READY=1\n")
+    assert manager.recv(4096) == b"WATCHDOG=1"
+    return running
+
+
+def _falls_silent(manager: socket.socket) -> bool:
+    """Take what was said up to now; say whether nothing more comes for as long as the watchdog has patience."""
+    manager.settimeout(0.0)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            manager.recv(4096)
+    manager.settimeout(WATCHDOG_S)
+    try:
+        manager.recv(4096)
+    except TimeoutError:
+        return True
+    finally:
+        manager.settimeout(90.0)
+    return False
+
+
+def test_a_stopped_daemon_is_silent_and_speaks_again_when_it_goes_on(
+    running: Any, manager: socket.socket, eventually: Callable[..., Any]
+) -> None:
+    running.signal(signal.SIGSTOP)
+    eventually(lambda: _state(running.process.pid) == "T")
+    assert _falls_silent(manager)
+    running.signal(signal.SIGCONT)
+    assert manager.recv(4096) == b"WATCHDOG=1"
+    running.stop()
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_loop_that_hangs_is_silent_though_the_process_lives(
+    running: Any, home: Home, manager: socket.socket, eventually: Callable[..., Any]
+) -> None:
+    """The settings are a pipe whose writer writes nothing: a file system that does not answer."""
+    file = home.path / "settings.yaml"
+    file.unlink()
+    os.mkfifo(file)
+    writer = eventually(lambda: _writer(file))
+    assert _falls_silent(manager)
+    assert running.process.poll() is None
+    os.close(writer)
+    assert manager.recv(4096) == b"WATCHDOG=1"
+    assert running.stop() == 0
+    assert "The settings before the change stay in force." in running.log
+
+
+def _writer(pipe: Path) -> int | None:
+    """Open a pipe to write, once somebody reads it."""
+    with contextlib.suppress(OSError):
+        return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    return None
 
 
 def test_a_run_is_said_step_by_step(
