@@ -25,7 +25,7 @@ from typing import Any
 
 import canonical
 import disk
-import pyarrow
+import pyarrow as pa
 import traced
 from disk import Cut, Disk, State
 from stages import Stage, made
@@ -121,7 +121,7 @@ def _look(home: Home, moment: Moment, expected: canonical.Dump) -> list[str]:
             *canonical.problems(home),
             *canonical.differences(canonical.dump(home), expected),
         ]
-    except (sqlite3.DatabaseError, OSError, pyarrow.ArrowException) as error:
+    except (sqlite3.DatabaseError, OSError, pa.ArrowException) as error:
         return [f"cannot be looked at: {error}"]
 
 
