@@ -23,7 +23,7 @@ from pathlib import Path
 import canonical
 import traced
 from kill_sweep import uninterrupted
-from stages import Stage, made
+from stages import NAMES, Stage, made
 from tabulate import tabulate
 from traced import BUG, OK, Ended, Point
 
@@ -149,6 +149,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", metavar="KIND", default=["once", "io", "full", "tmpfs"])
     parser.add_argument("--every", type=int, default=1, metavar="N", help="fail every N-th call only")
+    parser.add_argument("--run", choices=NAMES, help="one of the three runs only")
     wanted = parser.parse_args()
     if missing := traced.why_not():
         raise SystemExit(missing)
@@ -157,7 +158,7 @@ def main() -> int:
         print("tmpfs is not tried: only root can mount one")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = [_told(each) for each in sweep(folder, made(folder), kinds, wanted.every)]
+        found = [_told(each) for each in sweep(folder, made(folder, wanted.run), kinds, wanted.every)]
     print(table(found))
     return int(any(each.wrong for each in found))
 

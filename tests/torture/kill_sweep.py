@@ -19,7 +19,7 @@ from pathlib import Path
 
 import canonical
 import traced
-from stages import Stage, made
+from stages import NAMES, Stage, made
 from tabulate import tabulate
 from traced import Point
 
@@ -113,12 +113,13 @@ def main() -> int:
     """Print the table, and what went wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="kill at every N-th call only")
+    parser.add_argument("--run", choices=NAMES, help="one of the three runs only")
     wanted = parser.parse_args()
     if missing := traced.why_not():
         raise SystemExit(missing)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = [_told(each) for each in sweep(folder, made(folder), wanted.every)]
+        found = [_told(each) for each in sweep(folder, made(folder, wanted.run), wanted.every)]
     print(table(found))
     print(f"not reached again: {sum(not each.reached for each in found)}")
     return int(any(each.wrong for each in found))

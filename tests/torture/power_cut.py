@@ -28,7 +28,7 @@ import disk
 import pyarrow as pa
 import traced
 from disk import Cut, Disk, State
-from stages import Stage, made
+from stages import NAMES, Stage, made
 from tabulate import tabulate
 
 from churnwatch.pipeline import settings
@@ -192,12 +192,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="look at every N-th state only")
     parser.add_argument("--without", choices=WITHOUT, help="leave out one kind of forcing")
+    parser.add_argument("--run", choices=NAMES, help="one of the three runs only")
     wanted = parser.parse_args()
     if missing := traced.why_not():
         raise SystemExit(missing)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = [_told(each) for each in sweep(folder, made(folder), wanted.every, wanted.without)]
+        found = [_told(each) for each in sweep(folder, made(folder, wanted.run), wanted.every, wanted.without)]
     print(table(found))
     return int(any(each.wrong for each in found))
 

@@ -47,6 +47,7 @@ gate:
   min_positives: 5
 """
 ROWS = 100
+NAMES = ("first", "promoted", "kept, merged")
 
 
 @dataclass(frozen=True)
@@ -77,23 +78,21 @@ class Stage:
         return Evidence(self.decision, "As the test wants it.", rows, positives, new, old, new - old, cells=cells)
 
 
-def made(folder: Path) -> list[Stage]:
-    """Make the stages below a folder, each from the one before."""
+def made(folder: Path, only: str | None = None) -> list[Stage]:
+    """Make the stages below a folder, each from the one before; all, or only the one of a name."""
     train._THRESHOLDS = 5  # tuning the threshold is a third of so small a run
     compaction.FANOUT = 2
     months = write(folder / "months", Like.TELCO, months=3, rows=ROWS, seed=3)
     before, stages = folder / "begin" / "home", []
     before.mkdir(parents=True)
     (before / settings.FILE_NAME).write_text(SETTINGS, encoding="utf-8")
-    for name, decision, drop in (
-        ("first", Decision.FIRST, _first),
-        ("promoted", Decision.PROMOTED, _second),
-        ("kept, merged", Decision.KEPT, _third),
-    ):
+    for name, (decision, drop) in zip(NAMES, _DROPS, strict=True):
         dropped = folder / f"dropped for {name}"
         dropped.mkdir()
         drop(dropped, months)
         stages.append(Stage(name, before, dropped, decision))
+        if name == only:
+            return stages[-1:]
         before = _after(stages[-1], folder / f"after {name}" / "home")
     return stages
 
@@ -134,3 +133,6 @@ def _calls(path: Path, month: Path) -> None:
         customers = [row["customerID"] for row in csv.DictReader(file)]
     lines = [f"{who},2025-{chance.randint(1, 9):02d}-01,{chance.randint(1, 90)}" for who in customers]
     path.write_text("\n".join(["customerID,at,minutes", *lines]) + "\n")
+
+
+_DROPS = ((Decision.FIRST, _first), (Decision.PROMOTED, _second), (Decision.KEPT, _third))
