@@ -397,23 +397,29 @@ def _joined(record: Sequence[str], delimiter: str) -> str:
 
 
 def _read_parquet(opening: Opening, engine: DuckDB, table: str) -> Iterator[Block]:
-    """Read Parquet as text, which the schema then types like any other: what a cell means depends on no format."""
+    """Read Parquet as text, which the schema then types like any other: what a cell means depends on no format.
+
+    Arrow reads it, since a damaged file may invalidate a whole database that reads it.
+    """
+    size, line = opening.path.stat().st_size, 1
     try:
-        footer = pyarrow.parquet.read_metadata(opening.path)
-    except pa.ArrowInvalid as error:
-        raise OSError(f"not a whole Parquet file ({error})") from error
-    kinds = footer.schema.to_arrow_schema()
-    columns = ", ".join(f"{_as_text(kinds.field(column))} AS {name(column)}" for column in opening.header)
-    source = f"read_parquet({file_literal(opening.path)}, file_row_number=true)"
-    size = opening.path.stat().st_size
-    for number, first in enumerate(range(0, max(footer.num_rows, 1), _BLOCK_ROWS)):
-        within = f"{ROW_NUMBER} >= {first} AND {ROW_NUMBER} < {first + _BLOCK_ROWS}"
-        query = f"SELECT CAST({ROW_NUMBER} + 1 AS BIGINT) AS _line, {columns} FROM {source} WHERE {within}"
-        try:
-            engine.table(f"{table}_{number}", query)
-        except DataError as error:
-            raise OSError(f"not a whole Parquet file ({error})") from error
-        yield Block(f"{table}_{number}", min(size, BLOCK))
+        with pyarrow.parquet.ParquetFile(opening.path) as file:
+            for number, batch in enumerate(file.iter_batches(_BLOCK_ROWS)):
+                batch.validate(full=True)  # Arrow takes texts as they stand, though they be none
+                _as_texts(pa.Table.from_batches([batch]), line, engine, f"{table}_{number}")
+                yield Block(f"{table}_{number}", min(size, BLOCK))
+                line += len(batch)
+    except (OSError, pa.ArrowException, DataError) as error:
+        raise OSError(f"not a whole Parquet file ({' '.join(str(error).split())})") from error
+
+
+def _as_texts(rows: pa.Table, first: int, engine: DuckDB, table: str) -> None:
+    """Make a table of the text of some rows, with `_line`; `first` is that of the first one."""
+    lines = pa.array(range(first, first + len(rows)), pa.int64())
+    engine.table(f"{table}_cells", rows.append_column(ROW_NUMBER, lines))
+    columns = ", ".join(f"{_as_text(field)} AS {name(field.name)}" for field in rows.schema)
+    engine.table(table, f"SELECT {name(ROW_NUMBER)} AS _line, {columns} FROM {name(f'{table}_cells')}")
+    engine.drop(f"{table}_cells")
 
 
 def _as_text(field: pa.Field) -> str:

@@ -19,7 +19,12 @@ from churnwatch.pipeline import files
 from churnwatch.pipeline.errors import DataError
 
 T = TypeVar("T")
-_EXPECTED = (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
+_EXPECTED = (
+    duckdb.IOException,
+    duckdb.InvalidInputException,
+    duckdb.OutOfMemoryException,
+    duckdb.NotImplementedException,  # of a type that only Arrow knows
+)
 
 
 def name(identifier: str) -> str:
@@ -101,7 +106,7 @@ class DuckDB:
         if lazy:
             self._run(f"CREATE OR REPLACE TEMP VIEW {name(table)} AS {source}")
         elif isinstance(source, pa.Table):
-            self._connection.register("_arrow", source)
+            self._guarded(lambda: self._connection.register("_arrow", source))
             self._run(f"CREATE OR REPLACE TEMP TABLE {name(table)} AS SELECT * FROM _arrow")
             self._connection.unregister("_arrow")
         else:

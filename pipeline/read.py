@@ -21,7 +21,7 @@ from churnwatch.pipeline.dialect import DELIMITERS, Dialect, Head, detect
 from churnwatch.pipeline.settings import Csv
 
 MAX_CELL = 1 << 20
-ROW_NUMBER = "file_row_number"  # what DuckDB calls a row's place in a Parquet file
+ROW_NUMBER = "file_row_number"  # what a row's place in a Parquet file is called beside its columns
 _CHUNK = 1 << 20
 _MAX_NAME = 100_000
 _SAMPLE = 1 << 16
@@ -186,7 +186,7 @@ def _usual(sample: str, delimiter: str | None, expected: Sequence[str]) -> Head 
 def _open_parquet(path: Path, csv: Csv) -> Opening | Refusal:
     try:
         header = tuple(pyarrow.parquet.read_schema(path).names)
-    except pa.ArrowInvalid:
+    except (pa.ArrowException, UnicodeError):  # the latter of a column's name
         return Refusal("not a Parquet file, or cut short")
     if not header:
         return Refusal("it has no columns")
@@ -219,8 +219,10 @@ def _encoding(path: Path, csv: Csv) -> tuple[str, tuple[str, ...]]:
 
 
 def _checked(opening: Opening, csv: Csv) -> Opening | Refusal:
-    """Refuse a header of too many columns, or one in which a name stands twice."""
+    """Refuse a header of too many columns, or one in which a name cannot be used or stands twice."""
     header = opening.header
+    if any("\0" in column for column in header):  # the engine's names end there
+        return Refusal(f"line {opening.line}: a column's name has a NUL byte")
     if len(header) > csv.max_columns:
         return Refusal(f"line {opening.line}: {len(header):,} columns; csv.max_columns allows {csv.max_columns:,}")
     if max(map(len, header)) > _MAX_NAME:

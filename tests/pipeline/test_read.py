@@ -61,6 +61,7 @@ def test_a_given_delimiter_is_taken(put: Callable[..., Path]) -> None:
         ("", "empty: it has no header"),
         ("  \n", "line 1: the header is empty"),
         ("a,b\0\n1,2\n", "line 1: not a text file (it has NUL bytes)"),
+        ("\na,b\0\n1,2\n", "line 2: a column's name has a NUL byte"),
         ("a,b\n".encode("utf-16-le"), "line 1: not a text file (it has NUL bytes)"),
         ("id,left,ID\n", "line 1: 1 column name(s) stand twice, such as column 1"),
         ("x,a,b,b\n", "line 1: 1 column name(s) stand twice, such as column 3"),
@@ -129,6 +130,22 @@ def test_a_parquet_column_that_the_reader_cannot_ask_for_is_refused(tmp_path: Pa
     path = tmp_path / "drop.parquet"
     pyarrow.parquet.write_table(pa.table([[1], [2]], names=["a", column]), path)
     assert "which the reader needs for itself" in _refused(path)
+
+
+@pytest.mark.parametrize(("called", "reason"), [(b"z\xff\xfez", "not a Parquet file"), (b"z\0zz", "a NUL byte")])
+def test_a_parquet_column_whose_name_is_no_text_is_refused(tmp_path: Path, called: bytes, reason: str) -> None:
+    path = tmp_path / "drop.parquet"
+    pyarrow.parquet.write_table(pa.table({"zzzz": [1]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", called))
+    assert reason in _refused(path)
+
+
+def test_a_parquet_file_of_a_type_that_nobody_knows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: Path) -> None:
+        raise pa.ArrowNotImplementedError("Integers with less than 8 bits not implemented")  # as Arrow says it
+
+    monkeypatch.setattr(pyarrow.parquet, "read_schema", unknown)
+    assert _refused(tmp_path / "drop.parquet") == "not a Parquet file, or cut short"
 
 
 def test_a_parquet_file_without_columns_is_refused(tmp_path: Path) -> None:
