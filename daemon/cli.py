@@ -481,14 +481,12 @@ def _fail(line: str, code: int) -> int:
 
 
 def _bug(arguments: list[str], error: Exception) -> int:
-    import traceback
-
-    from churnwatch.daemon.logs import keep_traceback
+    from churnwatch.daemon.logs import keep_traceback, traceback_of
     from churnwatch.daemon.reading import home_in
 
-    log = keep_traceback(home_in(arguments))
+    log = keep_traceback(home_in(arguments), error)
     if log is None:
-        traceback.print_exc()
+        click.echo(traceback_of(error), err=True, nl=False)
     return _fail(f"a bug: {type(error).__name__}. Its traceback is in {log or 'the lines above'}.", BUG)
 
 
