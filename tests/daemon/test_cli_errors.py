@@ -15,6 +15,7 @@ import pytest
 
 from churnwatch.daemon import attention, commands, status
 from churnwatch.pipeline import files, settings
+from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.settings import Home
 
 Churnwatch = Callable[..., Any]
@@ -370,6 +371,26 @@ def small_disk(home: Home) -> Iterator[Home]:
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr.decode().strip()}")
     yield home
     subprocess.run(["umount", str(home.ingested)], check=True)
+
+
+def test_a_ledger_without_rights_to_write_is_one_line_and_goes_on_once_they_are_mended(
+    reachable: Home, months: tuple[Path, ...]
+) -> None:
+    prefix = _as_somebody_without_rights()
+    shutil.copy(months[0], reachable.source)
+    with Ledger.open(reachable.ledger):
+        pass
+    for path in (reachable.path, *reachable.path.rglob("*")):
+        if prefix:
+            os.chown(path, 65534, 65534)
+    command = [*prefix, *COMMAND, "--home", str(reachable.path), "run", "--once"]
+    variables = os.environ | {"HOME": str(reachable.path)}
+    for mode, code in ((0o400, 1), (0o600, 0)):
+        reachable.ledger.chmod(mode)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=reachable.path, env=variables)
+        assert done.returncode == code, done.stderr
+        assert done.stderr.count("\n") == code, done.stderr
+        assert (str(reachable.ledger) in done.stderr) == bool(code)
 
 
 def test_a_full_disk_fails_the_run_in_one_line_and_it_is_taken_up_once_there_is_room(
