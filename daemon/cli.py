@@ -331,7 +331,7 @@ def predict(home: Path, file: Path, output: Path | None) -> None:
 @click.option("--delimiter", metavar="CHARACTER", help="Between cells (default: found out).")
 def read(file: Path, output: Path | None, delimiter: str | None) -> None:
     """Show what would be ingested of a file, as plain CSV; what was guessed or set aside goes to standard error."""
-    from churnwatch.daemon.commands import read_csv
+    from churnwatch.daemon.plain import read_csv
 
     if delimiter is not None and len(delimiter) != 1:
         raise UsageError("--delimiter: must be one character.")

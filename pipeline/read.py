@@ -120,6 +120,8 @@ class _RefusedError(Exception):
 
 def _open_text(path: Path, csv: Csv, expected: Sequence[str]) -> Opening | Refusal:
     max_line = csv.max_line_mb << 20
+    if _packed_by(path) == "none" and path.stat().st_size > csv.max_gb * _GB:
+        raise _RefusedError(f"it has more than {csv.max_gb:,} GB; see csv.max_gb")
     _refuse_endless(path, max_line)
     encoding, findings = _encoding(path, csv)
     try:
@@ -127,6 +129,7 @@ def _open_text(path: Path, csv: Csv, expected: Sequence[str]) -> Opening | Refus
     except UnicodeDecodeError as error:
         raise _RefusedError(f"not a text file: byte {error.start} is no {encoding}") from None
     _refuse_no_table(sample)
+    _refuse_too_wide(sample, csv)
     head = _usual(sample, csv.delimiter, expected) or detect(sample, delimiter=csv.delimiter, expected=expected)
     if head is None:
         raise _RefusedError("line 1: the header cannot be read: its quotes do not fit")
@@ -166,6 +169,14 @@ def _refuse_no_table(sample: str) -> None:
         raise _RefusedError("empty: it has no header" if not sample else "line 1: the header is empty")
     if "\0" in _first_line(sample):
         raise _RefusedError("line 1: not a text file (it has NUL bytes)")
+
+
+def _refuse_too_wide(sample: str, csv: Csv) -> None:
+    """Count what may be columns before any way to read them is tried, which takes seconds for a million."""
+    first = _first_line(sample)
+    columns = 1 + max(first.count(each) for each in ([csv.delimiter] if csv.delimiter else DELIMITERS))
+    if columns > csv.max_columns and not set("\"'") & set(first):
+        raise _RefusedError(f"line 1: {columns:,} columns; csv.max_columns allows {csv.max_columns:,}")
 
 
 def _first_line(sample: str) -> str:

@@ -103,6 +103,26 @@ def test_a_file_whose_first_line_has_no_end_is_refused_before_it_is_read(tmp_pat
     assert open_csv(path, Csv(max_line_mb=2)) == Refusal("line 1 is longer than 2 MB; see csv.max_line_mb")
 
 
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(put: Callable[..., Path]) -> None:
+    path = put("a,b\n1,2\n")
+    with path.open("r+b") as sparse:
+        sparse.truncate((1 << 30) + 1)
+    assert open_csv(path, Csv(max_gb=1)) == Refusal("it has more than 1 GB; see csv.max_gb")
+
+
+def test_columns_are_counted_before_any_way_to_read_them_is_tried(
+    put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "detect", lambda *_, **__: pytest.fail("this would take seconds for a million"))
+    assert open_csv(put("a;b;c;d\n"), Csv(max_columns=3)) == Refusal("line 1: 4 columns; csv.max_columns allows 3")
+
+
+def test_what_only_looks_like_columns_is_not_counted_for_them(put: Callable[..., Path]) -> None:
+    opening = open_csv(put('"a, b, c, d";x\n1;2\n'), Csv(max_columns=3))
+    assert isinstance(opening, Opening)
+    assert opening.header == ("a, b, c, d", "x")
+
+
 def test_a_file_that_is_too_large_unpacked_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "drop.csv.gz"
     with pa.CompressedOutputStream(str(path), "gzip") as stream:
