@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -170,7 +171,7 @@ def _read_in_parallel(
     None where it was not faithful.
     """
     body = _body(block)
-    if body is None:
+    if body is None or (body.quotes and not _quotes_fit(block, opening.dialect.delimiter)):
         return None
     table, cells = beside.stem, [f"c{i}" for i in range(len(opening.header))]
     columns = ", ".join(f"{cell}: 'VARCHAR'" for cell in cells)
@@ -214,6 +215,20 @@ def _body(block: bytes) -> _Body | None:
         return None
     feeds = block.count(b"\n")
     return _Body(len(block), feeds + (not block.endswith(b"\n")), feeds + returns, block.count(b'"'))
+
+
+def _quotes_fit(block: bytes, delimiter: str) -> bool:
+    """Tell whether each quote opens or closes a cell, or is doubled.
+
+    `"a" "b"` is `a b` to DuckDB, which loses two quotes without a word; by numbers alone that looks like two cells.
+    """
+    letters = np.frombuffer(b"\n" + block.replace(b'""', b"") + b"\n", np.uint8)
+    quotes = np.flatnonzero(letters == ord('"'))
+    opening, closing = quotes[::2], quotes[1::2]
+    if len(opening) != len(closing):
+        return False
+    edges = [*delimiter.encode(), *b"\r\n"]
+    return bool(np.isin(letters[opening - 1], edges).all() and np.isin(letters[closing + 1], edges).all())
 
 
 def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str], header: Sequence[str]) -> bool:

@@ -157,7 +157,7 @@ def test_a_cell_of_more_than_a_megabyte_is_a_bad_row(
 
 quirks = st.sampled_from(
     ["1", "x", "", "é", " ", "\u2028", "a,b", "l\nm", 'a"b', "\\", "'", "#", "NULL", '"q"', '"a,b"', '"l\nm"', '"a""b"',
-     '""', ' "x"', '"y" ', "\0", "\t", '"cr\rin"']
+     '""', ' "x"', '"y" ', '"a" "b"', '"a"  "b"', '""a', '"" "a"', '"a," ","', '"a""b" "c"', "\0", "\t", '"cr\rin"']
 )  # fmt: skip
 ends = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r", ",\n", "\n\n", ""])
 
@@ -187,6 +187,8 @@ def _always_in_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
 @example(content="a,b\n1,2,\n3,4\n", size=1000)  # DuckDB drops an empty cell too many
 @example(content='a,b\n "x",1\n', size=1000)  # and a blank before a quote
 @example(content='a,b\n"y" ,1\n', size=1000)  # and after it
+@example(content='a,b\n"y" "z",1\n', size=1000)  # and joins what stands in two pairs of quotes
+@example(content='a,b\n"y" "z",1\n5",6"\n', size=1000)
 @example(content="a\n\n1\n", size=1000)  # and takes a blank line of a single column for an empty cell
 @example(content="a,b\n1,\0\n", size=1000)
 @example(content="a,b\r\n1,2\n", size=1000)  # mixed line ends are an error to it
