@@ -183,6 +183,33 @@ def test_one_id_in_every_row_is_one_customer_and_no_error(
     assert attempt["warning"] or decided[0]["warning"]  # there is nobody else to judge by
 
 
+def test_a_target_turned_round_shows_before_anything_learns_from_it_and_can_be_undone(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    home = make_home(SETTINGS)
+    (home.source / "a.csv").write_bytes(telco[0].read_bytes())
+    _worked(home)
+    header, *rows = telco[1].read_text().splitlines(keepends=True)
+    place = header[:-1].split(",").index("Churn")
+    turned = {"Yes": "No", "No": "Yes"}
+    (home.source / "b.csv").write_text(
+        header + "".join(_with(header, row, "Churn", turned[row[:-1].split(",")[place]]) for row in rows)
+    )
+    assert _worked(home)["b.csv"]["accepted"] == len(rows)
+    with Ledger.open(home.ledger) as ledger:
+        tested = "SELECT value FROM metrics WHERE name = 'f1' AND subject = ? AND split = ?"
+        [before, *_] = ledger.rows(tested, "candidate", "holdout")
+        [then] = ledger.rows(tested, "champion", "prequential")
+        shares = [row["positives"] / row["labelled"] for row in ledger.rows("SELECT * FROM batches ORDER BY batch")]
+        assert then["value"] < before["value"] / 2
+        assert shares[1] > 0.5 > shares[0]
+        if ledger.rows("SELECT 1 FROM decisions WHERE decision = 'promoted'"):
+            assert promotion.rollback(home, ledger, None, actor="me", why="the target was turned round").version == 1
+        champion = ledger.champion()
+        assert champion is not None
+        assert champion.model.version == 1
+
+
 def test_the_clock_going_backwards_changes_nothing_but_times(
     make_home: Callable[..., Home], telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
