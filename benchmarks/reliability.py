@@ -102,7 +102,7 @@ def _too_large(folder: Path) -> Iterator[tuple[str, Path]]:
     ):
         with path.open("wb") as file:  # in pieces: a process counts for its own what its parent held
             file.write(head)
-            file.writelines([piece] * 400 if piece else (b"c%d," % number for number in range(1_000_000)))
+            file.writelines([piece] * 400 if piece else (b"c%d," % number for number in range(999_999)))
         yield what, path
     packed = folder / "drop.csv.gz"
     with gzip.open(packed, "wb") as file:
