@@ -1,13 +1,16 @@
 """What is promised about files that come in great numbers, measured with a real daemon: one table.
 
-    python benchmarks/reliability.py [burst renames kills] [--files 10000]
+    python benchmarks/reliability.py [burst renames kills limits] [--files 10000]
 
 Every file has one row that no other has, so the ledger's rows tell whether anything was lost or taken in twice.
+`limits` needs no daemon: it measures how soon `churnwatch read` refuses what is too large.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
+import os
 import random
 import signal
 import subprocess
@@ -72,6 +75,46 @@ def kills(home: Path, lines: list[str], files: int) -> Iterator[list[Any]]:
     ]
 
 
+def limits(home: Path, lines: list[str], files: int) -> Iterator[list[Any]]:  # noqa: ARG001 - of the others
+    """Files beyond a limit, each of which is refused; the time is that of the whole command."""
+    for what, path in _too_large(home.parent):
+        begun = time.monotonic()
+        process = subprocess.Popen([*harness.CHURNWATCH, "read", path], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)  # fmt: skip
+        with process:
+            told = process.stderr.read() if process.stderr else ""
+            _, status, usage = os.wait4(process.pid, 0)
+            took = time.monotonic() - begun
+            process.returncode = os.waitstatus_to_exitcode(status)
+        path.unlink()
+        assert process.returncode == 1, told
+        busy = usage.ru_utime + usage.ru_stime
+        measured = f"{took:.1f} s ({busy:.1f} s of the processor), {usage.ru_maxrss >> 10} MB"
+        yield [what, "≤ 2 s, ≤ 300 MB", measured, told.strip().partition(f"{path}: ")[2]]
+
+
+def _too_large(folder: Path) -> Iterator[tuple[str, Path]]:
+    path = folder / "drop.csv"
+    for what, head, piece in (
+        ("a line of 400 MB", b"", b"x" * (1 << 20)),
+        ("a line of 400 MB below a header", b"a,b\n", b"x" * (1 << 20)),
+        ("a million columns", b"", b""),
+    ):
+        with path.open("wb") as file:  # in pieces: a process counts for its own what its parent held
+            file.write(head)
+            file.writelines([piece] * 400 if piece else (b"c%d," % number for number in range(999_999)))
+        yield what, path
+    packed = folder / "drop.csv.gz"
+    with gzip.open(packed, "wb") as file:
+        for _ in range(1 << 10):
+            file.write(bytes(1 << 20))
+    yield f"{packed.stat().st_size >> 10:,} KB of gzip that unpack to 1 GB on one line", packed
+    with path.open("wb") as sparse:
+        sparse.write(b"a,b\n1,2\n")
+        sparse.truncate(200 << 30)
+    yield "a file of 200 GB", path
+
+
 def _drop(home: Path, lines: list[str], number: int, *, renamed: bool = False) -> None:
     header, row = lines[0], lines[1 + number % (len(lines) - 1)]
     target = home / "sourcedata" / f"f{number:05d}.csv"
@@ -110,6 +153,7 @@ BENCHMARKS: dict[str, Callable[[Path, list[str], int], Iterator[list[Any]]]] = {
     "burst": burst,
     "renames": renames,
     "kills": kills,
+    "limits": limits,
 }
 
 

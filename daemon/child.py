@@ -40,9 +40,9 @@ def main(arguments: Sequence[str]) -> int:
         return EXPECTED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception:
-        log.exception("a bug in the run")
-        logs.keep_traceback(folder)
+    except Exception as error:  # noqa: BLE001 - a bug: where it came through goes into journal and log
+        log.error("a bug in the run\n%s", logs.traceback_of(error))  # noqa: TRY400 - without its words
+        logs.keep_traceback(folder, error)
         return BUG
 
 

@@ -331,7 +331,7 @@ def predict(home: Path, file: Path, output: Path | None) -> None:
 @click.option("--delimiter", metavar="CHARACTER", help="Between cells (default: found out).")
 def read(file: Path, output: Path | None, delimiter: str | None) -> None:
     """Show what would be ingested of a file, as plain CSV; what was guessed or set aside goes to standard error."""
-    from churnwatch.daemon.commands import read_csv
+    from churnwatch.daemon.plain import read_csv
 
     if delimiter is not None and len(delimiter) != 1:
         raise UsageError("--delimiter: must be one character.")
@@ -481,14 +481,12 @@ def _fail(line: str, code: int) -> int:
 
 
 def _bug(arguments: list[str], error: Exception) -> int:
-    import traceback
-
-    from churnwatch.daemon.logs import keep_traceback
+    from churnwatch.daemon.logs import keep_traceback, traceback_of
     from churnwatch.daemon.reading import home_in
 
-    log = keep_traceback(home_in(arguments))
+    log = keep_traceback(home_in(arguments), error)
     if log is None:
-        traceback.print_exc()
+        click.echo(traceback_of(error), err=True, nl=False)
     return _fail(f"a bug: {type(error).__name__}. Its traceback is in {log or 'the lines above'}.", BUG)
 
 

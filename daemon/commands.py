@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,15 +11,14 @@ from churnwatch.daemon import work
 from churnwatch.daemon.attention import DAEMON_LOCK
 from churnwatch.daemon.settle import Settler
 from churnwatch.daemon.writing import ledger_of
-from churnwatch.pipeline import export, feature_step, files, predict_file, read_file, registry, scan, schemas, settings
+from churnwatch.pipeline import export, feature_step, files, predict_file, registry, scan, schemas, settings
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import NotFoundError
 from churnwatch.pipeline.run import Outcome
-from churnwatch.pipeline.settings import Csv, Home
+from churnwatch.pipeline.settings import Home
 
 _LOOK_EVERY_S = 0.1
-_SHOWN = 10
 
 
 def run_once(folder: Path, progress: Callable[[str], None]) -> list[Outcome]:
@@ -73,25 +69,6 @@ def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, lis
         for each in loaded.quarantines
     ]
     return len(found.table), found.positives, [*opened.findings, *left_out]
-
-
-def read_csv(source: Path, output: Path | None, delimiter: str | None) -> list[str]:
-    """Write what would be ingested of a file, to standard output where no file is named; return what there is to say.
-
-    Raises:
-        DataError: the file cannot be read as a whole.
-    """
-    with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(tempfile.TemporaryDirectory())
-        engine = stack.enter_context(duckdb_engine(Path(scratch)))
-        beside = stack.enter_context(files.written_beside(output)) if output is not None else None
-        out = stack.enter_context(beside.open("w", encoding="utf-8", newline="")) if beside is not None else sys.stdout
-        found = read_file.read_file(source, Csv(delimiter=delimiter), engine, out)
-    told = [f"{found.rows:,} row(s) read, {len(found.bad):,} set aside", *found.opening.findings]
-    if found.mended:
-        lines = ", ".join(map(str, found.mended[:_SHOWN])) + (", …" if len(found.mended) > _SHOWN else "")
-        told.append(f"{len(found.mended):,} row(s) with quotes that do not fit, taken for text: line {lines}")
-    return told + [f"line {row.line}: {row.reason}" for row in found.bad]
 
 
 def export_csv(folder: Path, output: Path) -> int:

@@ -25,13 +25,21 @@ def set_up(*, errors_only: bool = False) -> None:
     root.setLevel(logging.ERROR if errors_only else usual)
 
 
-def keep_traceback(home: Path) -> Path | None:
-    """Append the traceback of the exception being handled to the home's error log; return where it is."""
+def traceback_of(error: BaseException) -> str:
+    """Return where an error came through, without its own words: a library's may hold a customer's value."""
+    former = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    before = f"{traceback_of(former)}\nwhich led to:\n\n" if former is not None else ""
+    places = "".join(traceback.format_tb(error.__traceback__))
+    return f"{before}Traceback (most recent call last):\n{places}{type(error).__qualname__} (its words are left out)\n"
+
+
+def keep_traceback(home: Path, error: BaseException) -> Path | None:
+    """Append an error's traceback to the home's error log; return where it is."""
     log = home / STATE_FOLDER / _ERROR_LOG
     try:
         log.parent.mkdir(exist_ok=True)
         with log.open("a", encoding="utf-8") as file:
-            file.write(f"--- {iso(utc_now())}\n{traceback.format_exc()}\n")
+            file.write(f"--- {iso(utc_now())}\n{traceback_of(error)}\n")
     except OSError:
         return None  # no home, or no room: the traceback goes to standard error instead
     return log

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -170,7 +171,7 @@ def _read_in_parallel(
     None where it was not faithful.
     """
     body = _body(block)
-    if body is None:
+    if body is None or (body.quotes and not _quotes_fit(block, opening.dialect.delimiter)):
         return None
     table, cells = beside.stem, [f"c{i}" for i in range(len(opening.header))]
     columns = ", ".join(f"{cell}: 'VARCHAR'" for cell in cells)
@@ -214,6 +215,20 @@ def _body(block: bytes) -> _Body | None:
         return None
     feeds = block.count(b"\n")
     return _Body(len(block), feeds + (not block.endswith(b"\n")), feeds + returns, block.count(b'"'))
+
+
+def _quotes_fit(block: bytes, delimiter: str) -> bool:
+    """Tell whether each quote opens or closes a cell, or is doubled.
+
+    `"a" "b"` is `a b` to DuckDB, which loses two quotes without a word; by numbers alone that looks like two cells.
+    """
+    letters = np.frombuffer(b"\n" + block.replace(b'""', b"") + b"\n", np.uint8)
+    quotes = np.flatnonzero(letters == ord('"'))
+    opening, closing = quotes[::2], quotes[1::2]
+    if len(opening) != len(closing):
+        return False
+    edges = [*delimiter.encode(), *b"\r\n"]
+    return bool(np.isin(letters[opening - 1], edges).all() and np.isin(letters[closing + 1], edges).all())
 
 
 def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str], header: Sequence[str]) -> bool:
@@ -397,23 +412,29 @@ def _joined(record: Sequence[str], delimiter: str) -> str:
 
 
 def _read_parquet(opening: Opening, engine: DuckDB, table: str) -> Iterator[Block]:
-    """Read Parquet as text, which the schema then types like any other: what a cell means depends on no format."""
+    """Read Parquet as text, which the schema then types like any other: what a cell means depends on no format.
+
+    Arrow reads it, since a damaged file may invalidate a whole database that reads it.
+    """
+    size, line = opening.path.stat().st_size, 1
     try:
-        footer = pyarrow.parquet.read_metadata(opening.path)
-    except pa.ArrowInvalid as error:
-        raise OSError(f"not a whole Parquet file ({error})") from error
-    kinds = footer.schema.to_arrow_schema()
-    columns = ", ".join(f"{_as_text(kinds.field(column))} AS {name(column)}" for column in opening.header)
-    source = f"read_parquet({file_literal(opening.path)}, file_row_number=true)"
-    size = opening.path.stat().st_size
-    for number, first in enumerate(range(0, max(footer.num_rows, 1), _BLOCK_ROWS)):
-        within = f"{ROW_NUMBER} >= {first} AND {ROW_NUMBER} < {first + _BLOCK_ROWS}"
-        query = f"SELECT CAST({ROW_NUMBER} + 1 AS BIGINT) AS _line, {columns} FROM {source} WHERE {within}"
-        try:
-            engine.table(f"{table}_{number}", query)
-        except DataError as error:
-            raise OSError(f"not a whole Parquet file ({error})") from error
-        yield Block(f"{table}_{number}", min(size, BLOCK))
+        with pyarrow.parquet.ParquetFile(opening.path) as file:
+            for number, batch in enumerate(file.iter_batches(_BLOCK_ROWS)):
+                batch.validate(full=True)  # Arrow takes texts as they stand, though they be none
+                _as_texts(pa.Table.from_batches([batch]), line, engine, f"{table}_{number}")
+                yield Block(f"{table}_{number}", min(size, BLOCK))
+                line += len(batch)
+    except (OSError, pa.ArrowException, DataError) as error:
+        raise OSError(f"not a whole Parquet file ({' '.join(str(error).split())})") from error
+
+
+def _as_texts(rows: pa.Table, first: int, engine: DuckDB, table: str) -> None:
+    """Make a table of the text of some rows, with `_line`; `first` is that of the first one."""
+    lines = pa.array(range(first, first + len(rows)), pa.int64())
+    engine.table(f"{table}_cells", rows.append_column(ROW_NUMBER, lines))
+    columns = ", ".join(f"{_as_text(field)} AS {name(field.name)}" for field in rows.schema)
+    engine.table(table, f"SELECT {name(ROW_NUMBER)} AS _line, {columns} FROM {name(f'{table}_cells')}")
+    engine.drop(f"{table}_cells")
 
 
 def _as_text(field: pa.Field) -> str:

@@ -16,7 +16,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def write_csv(table: pa.Table, target: Path) -> None:
     """Write a table so that it opens well in a spreadsheet.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe first; dates without a time stay dates.
+    A text or name that a spreadsheet would run as a formula gets an apostrophe first; dates without a time stay dates.
     """
     shown = table
     for index, field in enumerate(table.schema):
@@ -27,7 +27,7 @@ def write_csv(table: pa.Table, target: Path) -> None:
         elif pa.types.is_timestamp(field.type) and _has_no_times(column):
             shown = shown.set_column(index, field.name, column.cast(pa.date32()))
     with files.written_beside(target) as beside:
-        pyarrow.csv.write_csv(shown, beside)
+        pyarrow.csv.write_csv(shown.rename_columns([_inert(name) for name in shown.column_names]), beside)
 
 
 def _inert(text: str | None) -> str | None:

@@ -19,7 +19,12 @@ from churnwatch.pipeline import files
 from churnwatch.pipeline.errors import DataError
 
 T = TypeVar("T")
-_EXPECTED = (duckdb.IOException, duckdb.InvalidInputException, duckdb.OutOfMemoryException)
+_EXPECTED = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.NotImplementedException,  # of a type that only Arrow knows
+)
+_OF_VALUES = (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException)
 
 
 def name(identifier: str) -> str:
@@ -101,7 +106,7 @@ class DuckDB:
         if lazy:
             self._run(f"CREATE OR REPLACE TEMP VIEW {name(table)} AS {source}")
         elif isinstance(source, pa.Table):
-            self._connection.register("_arrow", source)
+            self._guarded(lambda: self._connection.register("_arrow", source))
             self._run(f"CREATE OR REPLACE TEMP TABLE {name(table)} AS SELECT * FROM _arrow")
             self._connection.unregister("_arrow")
         else:
@@ -156,10 +161,10 @@ class DuckDB:
     def _guarded(query: Callable[[], T]) -> T:
         try:
             return query()
-        except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        except _OF_VALUES as error:
             # Our own casts try first; only an expression of the user's can fail. The reason would hold a cell's value.
             raise DataError(
-                "a value in the data is not what an expression takes it for, or too large"
+                "a value in the data is not what an expression takes it for, or too large, or a part is damaged"
                 f" ({type(error).__name__}); see `expressions`, `computed` and `features` in settings.yaml"
             ) from None
         except duckdb.Error as error:

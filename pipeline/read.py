@@ -21,7 +21,7 @@ from churnwatch.pipeline.dialect import DELIMITERS, Dialect, Head, detect
 from churnwatch.pipeline.settings import Csv
 
 MAX_CELL = 1 << 20
-ROW_NUMBER = "file_row_number"  # what DuckDB calls a row's place in a Parquet file
+ROW_NUMBER = "file_row_number"  # what a row's place in a Parquet file is called beside its columns
 _CHUNK = 1 << 20
 _MAX_NAME = 100_000
 _SAMPLE = 1 << 16
@@ -120,6 +120,8 @@ class _RefusedError(Exception):
 
 def _open_text(path: Path, csv: Csv, expected: Sequence[str]) -> Opening | Refusal:
     max_line = csv.max_line_mb << 20
+    if _packed_by(path) == "none" and path.stat().st_size > csv.max_gb * _GB:
+        raise _RefusedError(f"it has more than {csv.max_gb:,} GB; see csv.max_gb")
     _refuse_endless(path, max_line)
     encoding, findings = _encoding(path, csv)
     try:
@@ -127,6 +129,7 @@ def _open_text(path: Path, csv: Csv, expected: Sequence[str]) -> Opening | Refus
     except UnicodeDecodeError as error:
         raise _RefusedError(f"not a text file: byte {error.start} is no {encoding}") from None
     _refuse_no_table(sample)
+    _refuse_too_wide(sample, csv)
     head = _usual(sample, csv.delimiter, expected) or detect(sample, delimiter=csv.delimiter, expected=expected)
     if head is None:
         raise _RefusedError("line 1: the header cannot be read: its quotes do not fit")
@@ -168,6 +171,14 @@ def _refuse_no_table(sample: str) -> None:
         raise _RefusedError("line 1: not a text file (it has NUL bytes)")
 
 
+def _refuse_too_wide(sample: str, csv: Csv) -> None:
+    """Count what may be columns before any way to read them is tried, which takes seconds for a million."""
+    first = _first_line(sample)
+    columns = 1 + max(first.count(each) for each in ([csv.delimiter] if csv.delimiter else DELIMITERS))
+    if columns > csv.max_columns and not set("\"'") & set(first):
+        raise _RefusedError(f"line 1: {columns:,} columns; csv.max_columns allows {csv.max_columns:,}")
+
+
 def _first_line(sample: str) -> str:
     return io.StringIO(sample, newline="").readline().rstrip("\r\n")
 
@@ -186,7 +197,7 @@ def _usual(sample: str, delimiter: str | None, expected: Sequence[str]) -> Head 
 def _open_parquet(path: Path, csv: Csv) -> Opening | Refusal:
     try:
         header = tuple(pyarrow.parquet.read_schema(path).names)
-    except pa.ArrowInvalid:
+    except (pa.ArrowException, UnicodeError):  # the latter of a column's name
         return Refusal("not a Parquet file, or cut short")
     if not header:
         return Refusal("it has no columns")
@@ -219,8 +230,10 @@ def _encoding(path: Path, csv: Csv) -> tuple[str, tuple[str, ...]]:
 
 
 def _checked(opening: Opening, csv: Csv) -> Opening | Refusal:
-    """Refuse a header of too many columns, or one in which a name stands twice."""
+    """Refuse a header of too many columns, or one in which a name cannot be used or stands twice."""
     header = opening.header
+    if any("\0" in column for column in header):  # the engine's names end there
+        return Refusal(f"line {opening.line}: a column's name has a NUL byte")
     if len(header) > csv.max_columns:
         return Refusal(f"line {opening.line}: {len(header):,} columns; csv.max_columns allows {csv.max_columns:,}")
     if max(map(len, header)) > _MAX_NAME:

@@ -6,7 +6,8 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from types import SimpleNamespace
+from typing import Any, TextIO
 
 from churnwatch.pipeline.blocks import BadRow, Block, forget, read_blocks
 from churnwatch.pipeline.engine import DuckDB, name
@@ -35,7 +36,7 @@ def read_file(source: Path, csv_settings: Csv, engine: DuckDB, out: TextIO) -> F
         opening = open_csv(source, csv_settings)
         if isinstance(opening, Refusal):
             raise DataError(f"{source}: {opening.reason}")
-        writer = csv.writer(out, lineterminator="\n")
+        writer = _plain_writer(out)
         writer.writerow(opening.header)
         rows = 0
         mended: list[int] = []
@@ -50,6 +51,12 @@ def read_file(source: Path, csv_settings: Csv, engine: DuckDB, out: TextIO) -> F
     except (OSError, UnicodeError) as error:
         raise DataError(f"{source}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
     return FileRead(opening, rows, tuple(mended), tuple(bad))
+
+
+def _plain_writer(out: TextIO) -> Any:
+    """Return a CSV writer of lines that end with a line feed; cells with a line end of any kind are quoted."""
+    written = SimpleNamespace(write=lambda line: out.write(line.removesuffix("\r\n") + "\n"))
+    return csv.writer(written, lineterminator="\r\n")  # of what it holds no letter stays without quotes
 
 
 def _rows(block: Block, width: int, engine: DuckDB) -> Iterator[tuple[str | None, ...]]:

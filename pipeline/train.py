@@ -185,18 +185,20 @@ def _compare(estimator: str, pipeline: Pipeline, rows: Rows, training: Training)
 
 
 def _folds(rows: Rows, training: Training) -> Folds | None:
-    """Return each fold's training and test rows, None where a class has too few rows for any."""
+    """Return each fold's training and test rows, None where a class has too few rows or customers for any."""
+    groups = _groups(rows) if _grouped(rows) else None
     fewest = min(rows.positives, len(rows) - rows.positives)
-    folds = min(training.folds, fewest)
+    folds = min(training.folds, fewest, len(rows) if groups is None else len(np.unique(groups)))
     if folds < 2:  # noqa: PLR2004 - one fold is no cross-validation
         return None
-    if not _grouped(rows):
+    if groups is None:
         return list(StratifiedKFold(folds, shuffle=True, random_state=training.seed).split(rows.X, rows.y))
-    groups = _groups(rows)
     if groups.max() < _MANY_CUSTOMERS:
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=training.seed)
-        return list(splitter.split(rows.X, rows.y, groups))
-    return list(PredefinedSplit(_dealt(rows.y, groups, folds, training.seed)).split())
+        found = list(splitter.split(rows.X, rows.y, groups))
+    else:
+        found = list(PredefinedSplit(_dealt(rows.y, groups, folds, training.seed)).split())
+    return found if all(len(np.unique(rows.y[others])) > 1 for others, _ in found) else None
 
 
 def _dealt(y: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], folds: int, seed: int) -> npt.NDArray[np.int64]:

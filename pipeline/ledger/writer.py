@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -110,6 +111,8 @@ class Ledger(Reader):
             LedgerError: the file is damaged, is no ledger, or was written by a newer version.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not os.access(path, os.W_OK):  # else SQLite leaves files beside it that nobody may write
+            raise LedgerError(f"{path}: it may not be written. Mend its rights, and those of the files beside it.")
         try:
             connection = sqlite3.connect(path, timeout=60, isolation_level=None)
         except sqlite3.OperationalError as error:

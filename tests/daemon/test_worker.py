@@ -155,11 +155,17 @@ def test_a_bug_ends_the_child_with_3_and_leaves_its_traceback(
     home: Home, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def broken(_folder: Path) -> int:
-        raise ZeroDivisionError("by design")
+        try:
+            return int("a value of a customer")
+        except ValueError as error:
+            raise ZeroDivisionError("by 'a value of a customer'") from error
 
     monkeypatch.setattr(child, "_run", broken)
     assert child.main([str(home.path), "run"]) == child.BUG
-    assert "ZeroDivisionError: by design" in (home.state / "error.log").read_text()
+    for told in ((home.state / "error.log").read_text(), capfd.readouterr().err):
+        assert told.count("in broken\n") == 2
+        assert told.index("\nValueError (") < told.index("\nZeroDivisionError (its words are left out)\n")
+        assert "invalid literal" not in told  # as Python's own words begin
 
 
 def test_a_child_whose_daemon_is_gone_ends_in_the_middle_of_its_run(

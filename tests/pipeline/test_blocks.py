@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_a_cell_of_more_than_a_megabyte_is_a_bad_row(
 
 quirks = st.sampled_from(
     ["1", "x", "", "é", " ", "\u2028", "a,b", "l\nm", 'a"b', "\\", "'", "#", "NULL", '"q"', '"a,b"', '"l\nm"', '"a""b"',
-     '""', ' "x"', '"y" ', "\0", "\t", '"cr\rin"']
+     '""', ' "x"', '"y" ', '"a" "b"', '"a"  "b"', '""a', '"" "a"', '"a," ","', '"a""b" "c"', "\0", "\t", '"cr\rin"']
 )  # fmt: skip
 ends = st.sampled_from(["\n", "\n", "\n", "\r\n", "\r", ",\n", "\n\n", ""])
 
@@ -186,6 +187,8 @@ def _always_in_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
 @example(content="a,b\n1,2,\n3,4\n", size=1000)  # DuckDB drops an empty cell too many
 @example(content='a,b\n "x",1\n', size=1000)  # and a blank before a quote
 @example(content='a,b\n"y" ,1\n', size=1000)  # and after it
+@example(content='a,b\n"y" "z",1\n', size=1000)  # and joins what stands in two pairs of quotes
+@example(content='a,b\n"y" "z",1\n5",6"\n', size=1000)
 @example(content="a\n\n1\n", size=1000)  # and takes a blank line of a single column for an empty cell
 @example(content="a,b\n1,\0\n", size=1000)
 @example(content="a,b\r\n1,2\n", size=1000)  # mixed line ends are an error to it
@@ -321,6 +324,46 @@ def test_what_is_no_parquet_is_refused_and_what_is_cut_short_is_not_read(tmp_pat
     path.write_bytes(whole[:4] + bytes(100_000) + whole[100_004:])
     with pytest.raises(OSError, match="not a whole Parquet file"):
         _read(path, engine)
+
+
+def test_whatever_byte_of_a_parquet_file_is_damaged_the_engine_works_on(tmp_path: Path, engine: DuckDB) -> None:
+    path = tmp_path / "drop.parquet"
+    pyarrow.parquet.write_table(pa.table({"name0": ["a", "", None], "name1": [1, None, -1]}), path)
+    whole, ended = path.read_bytes(), Counter[str]()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
+        try:
+            opening = open_csv(path)
+            ended["refused"] += isinstance(opening, Refusal)
+            ended["read"] += isinstance(opening, Opening) and len(list(read_blocks(opening, engine, table="t")))
+        except OSError:
+            ended["cannot be read"] += 1
+    assert sum(ended.values()) == len(whole)
+    assert all(ended.values())
+    assert engine.rows("SELECT 1") == [(1,)]  # DuckDB's own reader of Parquet would have invalidated the database
+
+
+def test_text_of_a_parquet_file_that_is_none_is_an_error_of_reading(tmp_path: Path, engine: DuckDB) -> None:
+    path = tmp_path / "drop.parquet"
+    table = pa.table({"a": pa.array([b"zz\xff\xfe"], pa.binary())})
+    pyarrow.parquet.write_table(table, path, store_schema=False)
+    assert _read(path, engine).rows == [(1, "zz\\xFF\\xFE")]
+    pyarrow.parquet.write_table(pa.table({"a": ["zzzz"]}), path, use_dictionary=False, compression="none",
+                                write_statistics=False)  # fmt: skip
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"zz\xff\xfe"))
+    with pytest.raises(OSError, match="not a whole Parquet file"):
+        _read(path, engine)
+
+
+def test_parquet_of_many_small_groups_of_rows_is_read_in_large_blocks(
+    tmp_path: Path, engine: DuckDB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "_BLOCK_ROWS", 300)
+    path = tmp_path / "drop.parquet"
+    pyarrow.parquet.write_table(pa.table({"a": list(range(1000))}), path, row_group_size=10)
+    found = _read(path, engine)
+    assert found.rows == [(row + 1, str(row)) for row in range(1000)]
+    assert len(found.in_engine) == 4
 
 
 @pytest.mark.parametrize("file_name", ["a[1].parquet", "b?.parquet", "c*.parquet"])

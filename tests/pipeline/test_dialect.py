@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from polluted import Polluted, polluted_files
 
 from churnwatch.pipeline.blocks import read_blocks
 from churnwatch.pipeline.dialect import Dialect, detect
@@ -101,65 +101,24 @@ def test_the_header_is_the_line_with_the_names_that_are_expected() -> None:
     assert (head.header, head.line, head.body) == (("id", "n", "left"), 2, 3)
 
 
-cells = st.text(alphabet='xyé1 ,;"\n', max_size=6)
-tables = st.integers(3, 5).flatmap(
-    lambda width: st.lists(st.lists(cells, min_size=width, max_size=width), min_size=6, max_size=12)
-)
-
-
 @settings(
     max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(
-    table=tables,
-    delimiter=st.sampled_from([",", ";", "\t", "|"]),
-    end=st.sampled_from(["\n", "\r\n"]),
-    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]),
-    above=st.sampled_from(["", "Export\n\n", "\n"]),
-    spoilt=st.none() | st.tuples(st.integers(0, 5), st.sampled_from(["less", "more", "quote"])),
-    last=st.booleans(),
-)
+@given(drawn=polluted_files())
 def test_what_is_accepted_of_a_polluted_file_is_what_was_written(
-    tmp_path: Path,
-    engine: DuckDB,
-    table: list[list[str]],
-    delimiter: str,
-    end: str,
-    encoding: str,
-    above: str,
-    spoilt: tuple[int, str] | None,
-    last: bool,
+    tmp_path: Path, engine: DuckDB, drawn: Polluted
 ) -> None:
-    rows = [["r" + str(number), *row[1:]] for number, row in enumerate(table)]
-    header = [f"name{place}" for place in range(len(rows[0]))]
-    written = [_line(row, delimiter) for row in rows]
-    if spoilt is not None:
-        written[spoilt[0]] = _spoilt(rows[spoilt[0]], delimiter, spoilt[1])
-    text = above + end.join([delimiter.join(header), *written]) + (end if last else "")
     path = tmp_path / "drop.csv"
-    path.write_bytes(text.encode(encoding))
-    opening = open_csv(path, expected=header)
+    path.write_bytes(drawn.content)
+    opening = open_csv(path, expected=drawn.header)
     assert isinstance(opening, Opening)
-    assert (opening.header, opening.dialect.delimiter) == (tuple(header), delimiter)
+    assert (opening.header, opening.dialect.delimiter) == (drawn.header, drawn.delimiter)
     found, noted = [], 0
     for block in read_blocks(opening, engine, table="t"):
         assert not isinstance(block.rows, str)
         found += [list(row) for row in zip(*(column.to_pylist() for column in block.rows.columns[1:]), strict=True)]
         noted += len(block.bad) + len(block.mended)
-    whole = [row for place, row in enumerate(rows) if spoilt is None or place != spoilt[0]]
-    assert [row for row in found if row in whole] == whole
-    if len(found) > len(whole):
+    assert [row for row in found if row in drawn.whole] == drawn.whole
+    if len(found) > len(drawn.whole):
         assert noted  # the spoilt row was read, and that is said
-        assert spoilt is not None
-
-
-def _line(row: list[str], delimiter: str) -> str:
-    return delimiter.join('"' + cell.replace('"', '""') + '"' for cell in row)
-
-
-def _spoilt(row: list[str], delimiter: str, how: str) -> str:
-    if how == "less":
-        return _line(row[:-1], delimiter)
-    if how == "more":
-        return _line([*row, "z"], delimiter)
-    return f'"{row[0]}{delimiter}' + delimiter.join("y" for _ in row[1:])
+        assert drawn.is_spoilt

@@ -91,6 +91,15 @@ def test_a_part_that_is_none_is_a_data_error(engine: DuckDB, tmp_path: Path) -> 
         engine.rows(f"SELECT * FROM {engine.scan([tmp_path / 'a.parquet'])}")
 
 
+@pytest.mark.parametrize("asked", ["strptime(t, '%Y')", "CAST(t AS INTEGER)", "regexp_extract('a', t || '(')",
+                                   "json_extract('{' || t, '$.a')", "error(t)", "date_trunc(t, now())"])  # fmt: skip
+def test_what_a_query_cannot_take_is_a_data_error_without_the_value(engine: DuckDB, asked: str) -> None:
+    engine.table("cells", pa.table({"t": ["sekret"]}))
+    with pytest.raises(DataError) as raised:
+        engine.rows(f"SELECT {asked} FROM cells")
+    assert "sekret" not in str(raised.value)
+
+
 def test_a_mistake_in_a_query_is_a_bug(engine: DuckDB) -> None:
     with pytest.raises(duckdb.Error):
         engine.rows("SELECT nothing FROM nowhere")

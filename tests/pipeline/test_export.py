@@ -45,6 +45,15 @@ def test_all_rows_come_out_in_order_and_can_be_ingested_again_as_the_same_rows(
     assert (account.accepted, account.duplicate) == (0, 4)
 
 
+def test_what_is_exported_for_programs_stays_as_it_is_also_where_it_looks_like_a_formula(
+    engine: DuckDB, make_schema: Callable[..., Schema], make_source: Callable[..., Source], tmp_path: Path
+) -> None:
+    schema = make_schema({"=id": "text", "left": "text"})
+    parts = _parts(engine, schema, make_source, tmp_path / "data", "=id,left\n=1+1,yes\n-x,no\n")
+    export(schema, engine, parts, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == '"=id","left"\n"=1+1","yes"\n"-x","no"\n'
+
+
 def test_with_a_key_the_newest_rows_come_out(
     engine: DuckDB, tmp_path: Path, make_schema: Callable[..., Schema], make_source: Callable[..., Source]
 ) -> None:

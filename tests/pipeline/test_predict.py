@@ -131,6 +131,12 @@ def test_a_text_that_a_spreadsheet_would_run_is_made_inert(tmp_path: Path, text:
         assert list(csv.reader(file)) == [["id", "n"], [f"'{text}", "-1.5"], ["fine", "2"], ["", ""]]
 
 
+def test_a_name_that_a_spreadsheet_would_run_is_made_inert(tmp_path: Path) -> None:
+    write_csv(pa.table({"=cmd|' /C calc'!A0": ["a"], "@SUM(A1)": [1], "n": ["b"]}), tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == ["'=cmd|' /C calc'!A0", "'@SUM(A1)", "n"]
+
+
 def test_dates_without_times_stay_dates(tmp_path: Path) -> None:
     day = 86_400_000_000
     table = pa.table({

@@ -61,6 +61,7 @@ def test_a_given_delimiter_is_taken(put: Callable[..., Path]) -> None:
         ("", "empty: it has no header"),
         ("  \n", "line 1: the header is empty"),
         ("a,b\0\n1,2\n", "line 1: not a text file (it has NUL bytes)"),
+        ("\na,b\0\n1,2\n", "line 2: a column's name has a NUL byte"),
         ("a,b\n".encode("utf-16-le"), "line 1: not a text file (it has NUL bytes)"),
         ("id,left,ID\n", "line 1: 1 column name(s) stand twice, such as column 1"),
         ("x,a,b,b\n", "line 1: 1 column name(s) stand twice, such as column 3"),
@@ -102,6 +103,26 @@ def test_a_file_whose_first_line_has_no_end_is_refused_before_it_is_read(tmp_pat
     assert open_csv(path, Csv(max_line_mb=2)) == Refusal("line 1 is longer than 2 MB; see csv.max_line_mb")
 
 
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(put: Callable[..., Path]) -> None:
+    path = put("a,b\n1,2\n")
+    with path.open("r+b") as sparse:
+        sparse.truncate((1 << 30) + 1)
+    assert open_csv(path, Csv(max_gb=1)) == Refusal("it has more than 1 GB; see csv.max_gb")
+
+
+def test_columns_are_counted_before_any_way_to_read_them_is_tried(
+    put: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "detect", lambda *_, **__: pytest.fail("this would take seconds for a million"))
+    assert open_csv(put("a;b;c;d\n"), Csv(max_columns=3)) == Refusal("line 1: 4 columns; csv.max_columns allows 3")
+
+
+def test_what_only_looks_like_columns_is_not_counted_for_them(put: Callable[..., Path]) -> None:
+    opening = open_csv(put('"a, b, c, d";x\n1;2\n'), Csv(max_columns=3))
+    assert isinstance(opening, Opening)
+    assert opening.header == ("a, b, c, d", "x")
+
+
 def test_a_file_that_is_too_large_unpacked_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "drop.csv.gz"
     with pa.CompressedOutputStream(str(path), "gzip") as stream:
@@ -129,6 +150,22 @@ def test_a_parquet_column_that_the_reader_cannot_ask_for_is_refused(tmp_path: Pa
     path = tmp_path / "drop.parquet"
     pyarrow.parquet.write_table(pa.table([[1], [2]], names=["a", column]), path)
     assert "which the reader needs for itself" in _refused(path)
+
+
+@pytest.mark.parametrize(("called", "reason"), [(b"z\xff\xfez", "not a Parquet file"), (b"z\0zz", "a NUL byte")])
+def test_a_parquet_column_whose_name_is_no_text_is_refused(tmp_path: Path, called: bytes, reason: str) -> None:
+    path = tmp_path / "drop.parquet"
+    pyarrow.parquet.write_table(pa.table({"zzzz": [1]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", called))
+    assert reason in _refused(path)
+
+
+def test_a_parquet_file_of_a_type_that_nobody_knows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: Path) -> None:
+        raise pa.ArrowNotImplementedError("Integers with less than 8 bits not implemented")  # as Arrow says it
+
+    monkeypatch.setattr(pyarrow.parquet, "read_schema", unknown)
+    assert _refused(tmp_path / "drop.parquet") == "not a Parquet file, or cut short"
 
 
 def test_a_parquet_file_without_columns_is_refused(tmp_path: Path) -> None:

@@ -49,3 +49,14 @@ def test_columns_called_as_ours_are_written_like_any_other(
     out = io.StringIO()
     read_file(tmp_path / "a.csv", Csv(), engine, out)
     assert out.getvalue() == "_line,b\n7,8\n"
+
+
+def test_a_line_end_of_any_kind_in_a_cell_is_quoted_so_that_the_rows_are_the_same_once_more(
+    tmp_path: Path, engine: DuckDB
+) -> None:
+    path, again = tmp_path / "a.csv", tmp_path / "again.csv"
+    path.write_bytes(b'a,b\n"x\ry",1\n"x\ny","2\r\n"\n')
+    for source in (path, again):
+        with again.open("w", newline="") if source == path else io.StringIO() as out:
+            assert read_file(source, Csv(), engine, out).rows == 2
+    assert again.read_bytes() == path.read_bytes()

@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -678,6 +680,49 @@ def test_no_cell_of_a_customer_gets_into_the_log(
             assert "confidential" not in text
     for cell in ("secret-", "confidential", *frame["customerID"]):
         assert cell not in caplog.text
+
+
+def _planted(source: Path) -> bytes:
+    """Return a drop with values that occur nowhere else: in each column, in failing casts and in broken rows."""
+    frame = pd.read_csv(source, dtype=str)
+    for column in set(frame) - {"Churn", "month"}:
+        is_number = pd.to_numeric(frame[column], errors="coerce").notna().any()
+        planted = [f"zqz {column} {row % 7}" for row in range(len(frame))]
+        every = pd.Series([row % 50 == 3 if is_number else True for row in range(len(frame))])
+        frame[column] = frame[column].mask(every, pd.Series(planted))
+    frame["customerID"] = [f"zqz-{row}" for row in range(len(frame))]
+    frame.loc[5, "month"] = "zqz-01-2026"
+    frame.loc[6, "Churn"] = "zqz perhaps"
+    others = "," * (len(frame.columns) - 2)
+    broken = ["zqz short,1", '"zqz open,2', f'"zqz"x,3,,{others}', f"zqz\0,{others}"]
+    return (frame.to_csv(index=False) + "\n".join(broken) + "\n").encode()
+
+
+def test_no_value_of_a_customer_gets_into_log_or_ledger_whatever_goes_wrong(
+    make_home: Callable[..., Home], telco: tuple[Path, ...], caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    caplog.set_level(logging.DEBUG)
+    home = make_home(f"{TELCO}columns: {_declared(telco[0])}\n")
+    (home.source / "a.csv").write_bytes(_planted(telco[0]))
+    (home.source / "b.csv").write_bytes(b"zqz binary\0\x81\n")
+    (home.source / "c.csv").write_bytes(_planted(telco[1]).decode().encode("utf-16")[:-1])
+    (home.source / "d.parquet").write_bytes(b"PAR1zqz" * 100)
+    told = [f"{outcome.line} {outcome.warnings}" for outcome in _work(home)]
+    assert sum(row["quarantined"] or 0 for row in _ask(home, "SELECT * FROM what_became_of_files")) > 5
+
+    def broken(_: Steps) -> None:
+        raise ValueError("could not convert 'zqz'")
+
+    _drop(home, telco[2])
+    monkeypatch.setattr(Steps, "train", broken)
+    with pytest.raises(ValueError, match="zqz"):
+        _work(home)
+    with closing(sqlite3.connect(home.ledger)) as connection:
+        written = "\n".join(connection.iterdump())
+    assert "quarantine" in written
+    for place in (caplog.text, "\n".join(told), written):
+        assert "zqz" not in place
 
 
 # -- while a version is pinned ---------------------------------------------------------------------------------

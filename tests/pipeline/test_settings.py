@@ -119,6 +119,17 @@ def test_broken_yaml_is_named_with_its_line(text: str, line: int) -> None:
     assert _refused(text).startswith(f"settings.yaml, line {line}: not valid YAML: ")
 
 
+@pytest.mark.parametrize("built", ["object/apply:os.system", "object/new:os.system", "name:os.system", "module:os"])
+def test_settings_build_nothing_but_plain_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    _refused(f"{LEAST}exclude: !!python/{built} {{args: [touch owned]}}\n")
+    _refused(f"{LEAST}training: !!python/{built} [touch owned]\n")
+    _refused(f"{LEAST}training: {{parameters: {{logistic: {{C: !!python/{built} [touch owned]}}}}}}\n")
+    made = parse(f"{LEAST}exclude: !!python/{built} [touch owned]\n")
+    assert made.exclude == ("touch owned",)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_setting_that_stands_twice_is_refused() -> None:
     assert _refused(f"{LEAST}target: other\n") == "settings.yaml, line 3: not valid YAML: `target` stands twice."
     assert "`n` stands twice" in _refused(f"{LEAST}columns:\n  left: text\n  n: text\n  n: number\n")

@@ -231,6 +231,17 @@ def test_as_many_folds_as_the_smaller_class_has_rows() -> None:
     )
 
 
+@pytest.mark.parametrize("customers", [1, 2, 3])
+def test_too_few_customers_for_folds_have_the_usual_threshold(customers: int) -> None:
+    rows = _rows(30)
+    y = (np.arange(30) % customers == 0).astype(
+        np.int64
+    )  # of each customer one class, so that a fold may lack the other
+    y[0] = 0
+    candidate = _train(Rows(rows.X, y, pd.Series([f"c{row % customers}" for row in range(30)], dtype="str")))
+    assert (candidate.threshold, candidate.comparisons[0].value) == (0.5, None)
+
+
 # -- folds -----------------------------------------------------------------------------------------------------
 
 

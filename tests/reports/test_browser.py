@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pandas as pd
 import pytest
 
+from churnwatch.pipeline import run, sample, settings
+from churnwatch.pipeline.firstlook.explore import explore
+from churnwatch.pipeline.firstlook.explore_html import render_html
+from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.settings import Home
 from tests.reports.conftest import opened, read
 from tests.reports.test_build import many_runs, rich
 
 CHROMIUM = Path("/usr/bin/chromium")
 SIZES = {"phone": 390, "desk": 1280}
+HOSTILE_NAMES = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(2)>',
+    'it\'s "quoted"; DROP TABLE runs; --',
+    "=cmd|' /C calc'!A0",
+    "{{ 7*7 }}",
+    "x" * 10_000,
+)
+HOSTILE_CELLS = (
+    "<script>alert(3)</script>",
+    "<b>bold</b>",
+    "'); DROP TABLE typed; --",
+    "=1+1",
+    "@SUM(A1)",
+    "+1",
+    "\tx",
+    "{% raw %}",
+)
 Show = Callable[..., Any]
 
 pytestmark = pytest.mark.browser
@@ -46,14 +71,11 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def show(browser: Any, home: Home) -> Iterator[Show]:
-    """Open a home's report; afterwards nothing may have been said on the console or asked of a network."""
+def look(browser: Any) -> Iterator[Show]:
+    """Open a page; afterwards nothing may have been said on the console or asked of a network."""
     contexts, complaints = [], []
 
-    def opener(fill: Callable[[Any], object], *, width: int = 1280, scheme: str = "light") -> Any:
-        with opened(home) as book:
-            fill(book)
-        read(home)
+    def opener(page: Path, *, width: int = 1280, scheme: str = "light") -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         seen = context.new_page()
@@ -62,13 +84,30 @@ def show(browser: Any, home: Home) -> Iterator[Show]:
         seen.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
         seen.on("request", lambda request: None if request.url.startswith(("file:", "data:"))
                 else complaints.append(request.url))  # fmt: skip
-        seen.goto(home.report.as_uri())
+        seen.goto(page.as_uri())
         return seen
 
     yield opener
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def show(look: Show, home: Home) -> Show:
+    """Open a home's report."""
+
+    def opener(fill: Callable[[Any], object], **how: Any) -> Any:
+        with opened(home) as book:
+            fill(book)
+        read(home)
+        return look(home.report, **how)
+
+    return opener
+
+
+def _unfold(seen: Any) -> None:
+    seen.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
 
 
 def empty(_: Any) -> None:
@@ -83,15 +122,83 @@ def long(book: Any) -> None:
 @pytest.mark.parametrize("fill", [empty, rich, long])
 def test_the_page_never_scrolls_sideways(show: Show, fill: Callable[[Any], object], width: int) -> None:
     seen = show(fill, width=width)
-    seen.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    _unfold(seen)
     assert seen.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_hostile_names_are_only_text(show: Show) -> None:
     seen = show(rich)
-    seen.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    _unfold(seen)
     assert seen.locator("script, img").count() == 0
     assert seen.get_by_text("<script>alert(1)</script>.csv").first.is_visible()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Return a home after a run over columns and cells that would be markup, templates, SQL or formulas."""
+    folder = tmp_path_factory.mktemp("hostile")
+    [plain] = sample.write(folder, sample.Like.TELCO, months=1, rows=240, seed=3)
+    frame = pd.read_csv(plain, dtype=str)
+    for name in HOSTILE_NAMES:
+        frame[name] = [HOSTILE_CELLS[row % len(HOSTILE_CELLS)] for row in range(len(frame))]
+    frame["customerID"] = [f"{HOSTILE_CELLS[row % len(HOSTILE_CELLS)]}{row}" for row in range(len(frame))]
+    (folder / settings.FILE_NAME).write_text(
+        "target: Churn\npositive: Yes\nid: customerID\ntraining: {estimators: [logistic], folds: 2}\n"
+    )
+    home = settings.load(folder)
+    for each in home.folders():
+        each.mkdir(exist_ok=True)
+    frame.to_csv(home.source / "<img src=x onerror=alert(4)>.csv", index=False)
+    with Ledger.open(home.ledger) as ledger:
+        [outcome] = run.work(home, ledger, reason="drop")
+        assert (outcome.status, ledger.problems()) == ("done", [])
+        assert ledger.row_totals()["accepted"] == len(frame)
+    return home
+
+
+def test_columns_and_cells_of_a_run_are_only_text_in_its_report(look: Show, hostile: Home) -> None:
+    read(hostile)
+    seen = look(hostile.report)
+    _unfold(seen)
+    assert seen.locator("script, img, b").count() == 0
+    assert "<img src=x onerror=alert(4)>.csv" in seen.locator("body").inner_text()
+
+
+def test_columns_and_cells_of_a_file_are_only_text_in_a_first_look(look: Show, hostile: Home) -> None:
+    [source] = hostile.source.iterdir()
+    page = hostile.path / "first-look.html"
+    page.write_text(render_html(explore(source)))
+    seen = look(page)
+    _unfold(seen)
+    assert seen.locator("script, img, b").count() == 0
+    text = seen.locator("body").inner_text()
+    assert "<script>alert(1)</script>" in text
+    assert '"><img src=x onerror=alert(2)>' in text
+    assert "{{ 7*7 }}" in text
+
+
+def test_what_gets_into_a_page_in_spite_of_it_all_is_neither_run_nor_fetched(browser: Any, hostile: Home) -> None:
+    [source] = hostile.source.iterdir()
+    slipped = (
+        "<script>document.title = 'run'</script><img src='http://localhost:9/x' onerror='document.title = \"run\"'>"
+    )
+    for page in (read(hostile), render_html(explore(source))):
+        path, blocked = hostile.path / "slipped.html", []
+        path.write_text(page.replace("</body>", f"{slipped}</body>"))
+        with closing(browser.new_context()) as context:
+            seen = context.new_page()
+            seen.on("console", lambda message, told=blocked: told.append(message.text))
+            seen.goto(path.as_uri())
+            assert seen.title() != "run"
+        assert len([text for text in blocked if "Content Security Policy" in text]) == 3
+
+
+def test_predictions_of_hostile_customers_open_as_texts(hostile: Home) -> None:
+    [path] = hostile.predictions.glob("*.csv")
+    with path.open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert "'=1+1" in {cell[:5] for cell in cells}
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t", "\r"))]
 
 
 @pytest.mark.parametrize(("width", "shown", "hidden"), [(390, "narrow", "wide"), (1280, "wide", "narrow")])
@@ -145,6 +252,6 @@ def test_the_keyboard_reaches_the_content_first_and_its_focus_shows(show: Show) 
 def test_nothing_keeps_anybody_out(show: Show, fill: Callable[[Any], object], scheme: str) -> None:
     axe = _imported("axe_playwright_python.sync_playwright")
     seen = show(fill, scheme=scheme, width=390)
-    seen.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    _unfold(seen)
     results = axe.Axe().run(seen)
     assert results.violations_count == 0, results.generate_report()
