@@ -153,7 +153,7 @@ class _Text:
         chunk = self._file.read(BLOCK)
         self._left -= len(chunk)
         if self._left < 0:
-            raise OSError("unpacked, it is larger than csv.max_gb allows")
+            raise OSError("unpacked, it is larger than csv.max_gb or csv.max_ratio allows")
         self._ended = len(chunk) < BLOCK
         if self._decoder is not None:
             chunk = self._decoder.decode(chunk, final=self._ended).encode()

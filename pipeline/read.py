@@ -25,6 +25,7 @@ ROW_NUMBER = "file_row_number"  # what a row's place in a Parquet file is called
 _CHUNK = 1 << 20
 _MAX_NAME = 100_000
 _SAMPLE = 1 << 16
+_SMALL = 64 << 20  # what may be unpacked whatever the ratio
 _GB = 1 << 30
 _ANY = Csv()
 
@@ -137,7 +138,7 @@ def _open_text(path: Path, csv: Csv, expected: Sequence[str]) -> Opening | Refus
     off = (f"the header has {len(head.header)} names where the rows have {width} cells",) if width else ()
     told = (*findings, *head.findings, *off)
     found = Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width, max_line,
-                    csv.max_gb * _GB)  # fmt: skip
+                    _most_bytes(path, csv))  # fmt: skip
     return _checked(found, csv)
 
 
@@ -206,10 +207,16 @@ def _open_parquet(path: Path, csv: Csv) -> Opening | Refusal:
     return _checked(Opening(path, "parquet", Dialect(","), header), csv)
 
 
+def _most_bytes(path: Path, csv: Csv) -> int:
+    """Return how large a file may be, unpacked: a small one that unpacks to a thousand times as much is no table."""
+    most = csv.max_gb * _GB
+    return most if _packed_by(path) == "none" else min(most, max(_SMALL, path.stat().st_size * csv.max_ratio))
+
+
 def _encoding(path: Path, csv: Csv) -> tuple[str, tuple[str, ...]]:
     """Tell the encoding by the byte-order mark, then UTF-8, then cp1252, which is a guess and so a finding."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    size = 0
+    size, most = 0, _most_bytes(path, csv)
     with binary(path) as file:
         chunk = file.read(_CHUNK)
         if chunk.startswith(codecs.BOM_UTF8):
@@ -220,8 +227,8 @@ def _encoding(path: Path, csv: Csv) -> tuple[str, tuple[str, ...]]:
             while chunk:
                 decoder.decode(chunk)
                 size += len(chunk)
-                if size > csv.max_gb * _GB:
-                    raise _RefusedError(f"unpacked, it has more than {csv.max_gb:,} GB; see csv.max_gb")
+                if size > most:
+                    raise _RefusedError(f"unpacked, it has more than {most / _GB:,.3g} GB; see csv.max_gb, max_ratio")
                 chunk = file.read(_CHUNK)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:

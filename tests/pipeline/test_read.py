@@ -130,8 +130,22 @@ def test_a_file_that_is_too_large_unpacked_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(read, "_CHUNK", 100)
     with monkeypatch.context() as patch:
         patch.setattr(read, "_GB", 1000)
-        assert open_csv(path, Csv(max_gb=1)) == Refusal("unpacked, it has more than 1 GB; see csv.max_gb")
+        assert open_csv(path, Csv(max_gb=1)) == Refusal("unpacked, it has more than 1 GB; see csv.max_gb, max_ratio")
     assert isinstance(open_csv(path, Csv(max_gb=1)), Opening)
+
+
+def test_a_small_file_that_unpacks_to_a_very_large_one_is_refused_before_it_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "drop.csv.gz"
+    with pa.CompressedOutputStream(str(path), "gzip") as stream:
+        stream.write(b"a,b\n" + b"1,2\n" * 100_000)
+    assert isinstance(open_csv(path, Csv()), Opening)
+    monkeypatch.setattr(read, "_SMALL", 1000)
+    refused = open_csv(path, Csv())
+    assert isinstance(refused, Refusal)
+    assert refused.reason.endswith("see csv.max_gb, max_ratio")
+    assert isinstance(open_csv(path, Csv(max_ratio=2000)), Opening)
 
 
 def test_a_name_without_end_is_refused(put: Callable[..., Path]) -> None:
