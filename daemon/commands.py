@@ -58,7 +58,7 @@ def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, lis
             raise NotFoundError("there is no model yet; drop a CSV with the target first.")
         schema = schemas.current(home, ledger)
         opened = predict_file.open_file(source, schema, home.settings.csv)
-        model = registry.load(home.models, champion.model)
+        model = registry.load(home.models, champion.model, unpickle=home.settings.model_format.unpickles)
         featured = feature_step.featured(home, ledger, engine, schema)
         found, loaded = predict_file.predict_opened(
             opened, model, schema, home.settings.csv, engine, featured, version=champion.model.name

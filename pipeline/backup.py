@@ -117,9 +117,11 @@ def _wanted(home: Home, ledger: Path) -> Iterator[_Wanted]:
             yield _Wanted(home.ingested / part.part, f"{_INGESTED}/{part.part}", part.sha256)
         for row in reader.models():
             folder = home.models / row["folder"]
-            yield _Wanted(folder / registry.MODEL, f"{_MODELS}/{row['folder']}/{registry.MODEL}", row["sha256"])
+            known = registry.model_hashes(folder, reader.model(row["version"]))
+            for file, sha256 in known.items():
+                yield _Wanted(folder / file, f"{_MODELS}/{row['folder']}/{file}", sha256)
             for path in sorted(folder.glob("*")):
-                if path.name != registry.MODEL:
+                if path.name not in known:
                     yield _Wanted(path, f"{_MODELS}/{row['folder']}/{path.name}")
         for row in reader.predictions():
             path = home.predictions / row["path"]

@@ -188,7 +188,7 @@ class Model:
     parameters: str  # JSON
     threshold: float
     folder: str  # relative to models_folder
-    sha256: str  # of trainedmodel.pkl
+    sha256: str  # of the model's file: trainedmodel.pkl, or .skops where there is no pickle
     manifest_sha256: str
     train_rows: int
     train_positives: int

@@ -8,28 +8,26 @@ the other. The classic file names beside `current` link through it.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import pickle
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 from sklearn.model_selection import FixedThresholdClassifier
 
-from churnwatch.pipeline import files
+from churnwatch.pipeline import files, model_files
 from churnwatch.pipeline.errors import ReleaseError
+from churnwatch.pipeline.model_files import PICKLE, SKOPS
 from churnwatch.pipeline.records import Model
+from churnwatch.pipeline.settings import ModelFormat
 
-MODEL = "trainedmodel.pkl"
 SCORE = "latestscore.txt"
 INGESTED = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
 CONFUSION = "confusionmatrix.png"
-RELEASE_FILES = (MODEL, SCORE, INGESTED, MANIFEST)
+_BESIDE = (SCORE, INGESTED, MANIFEST)
 CURRENT = "current"
 
 
@@ -50,45 +48,33 @@ def write_version(
     ingested: Sequence[str],
     manifest: Mapping[str, Any],
     draw: Callable[[Path], None] | None = None,
+    model_format: ModelFormat = ModelFormat.PICKLE,
 ) -> WrittenVersion:
     """Write a version folder as a whole.
 
     Args:
         folder: its name and place.
-        model: what `trainedmodel.pkl` holds.
+        model: what `trainedmodel.pkl`, or `.skops`, holds.
         f1: on the holdout, or None where there was none; goes as a bare number into `latestscore.txt`.
         ingested: names of the files that the data set is made of.
         manifest: where the model comes from; the hash of the model is added to it.
         draw: draws the confusion matrix into a file.
+        model_format: which files hold the model.
+
+    Raises:
+        SettingsError: the model cannot be had in that format.
     """
     with files.folder_written_beside(folder) as beside:
-        (beside / MODEL).write_bytes(_pickled(model))
-        sha256 = files.sha256_of(beside / MODEL)
+        hashes = model_files.write(beside, model, model_format)
+        sha256 = next(iter(hashes.values()))
         (beside / SCORE).write_text("nan\n" if f1 is None else f"{f1!r}\n", encoding="utf-8")
         write_ingested(beside / INGESTED, ingested)
-        text = json.dumps({**manifest, "model_sha256": sha256}, indent=2, sort_keys=True, ensure_ascii=False)
+        told = {**manifest, "model_sha256": sha256, "model_files": hashes}
+        text = json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False)
         (beside / MANIFEST).write_text(text + "\n", encoding="utf-8")
         if draw is not None:
             draw(beside / CONFUSION)
     return WrittenVersion(folder, sha256, hashlib.sha256((text + "\n").encode()).hexdigest())
-
-
-class _ByValue(pickle._Pickler):  # noqa: SLF001 - the one in C lets nobody say what it memoizes; joblib does the same
-    """Writes equal texts in the same way whether or not they are one object in this process.
-
-    Otherwise the bytes of a model, and so its hash, would depend on what was loaded before it was made.
-    """
-
-    def memoize(self, obj: Any) -> None:
-        if not isinstance(obj, str):
-            super().memoize(obj)  # type: ignore[misc]  # typeshed does not know it
-
-
-def _pickled(model: FixedThresholdClassifier) -> bytes:
-    """Return a plain pickle: joblib.load reads it as well, and pickle.load reads no other."""
-    stream = io.BytesIO()
-    _ByValue(stream, protocol=pickle.HIGHEST_PROTOCOL).dump(model)
-    return stream.getvalue()
 
 
 def write_ingested(path: Path, names: Sequence[str]) -> None:
@@ -96,22 +82,51 @@ def write_ingested(path: Path, names: Sequence[str]) -> None:
     files.write_text(path, repr(list(names)) + "\n")
 
 
-def load(models: Path, model: Model) -> FixedThresholdClassifier:
+def load(models: Path, model: Model, *, unpickle: bool = True) -> FixedThresholdClassifier:
     """Load a model whose hash the ledger knows. Nothing is unpickled before its hash was compared.
 
     Raises:
-        ReleaseError: the file is missing or is not the one that the ledger knows.
+        ReleaseError: the file is missing, is not the one that the ledger knows, or is a pickle and none may be read.
     """
-    file = models / model.folder / MODEL
+    known = model_hashes(models / model.folder, model)
+    name = PICKLE if unpickle and PICKLE in known else SKOPS
+    if not is_readable(models, model, unpickle=unpickle):
+        raise ReleaseError(f"{model.name} was kept as a pickle only, and model_format: skops reads none.")
+    file = models / model.folder / name
     try:
         content = file.read_bytes()
     except OSError as error:
         raise ReleaseError(f"{file}: cannot be read ({error.strerror}). Put the folder back from a backup, or"
                            " `churnwatch rollback`.") from None  # fmt: skip
-    if hashlib.sha256(content).hexdigest() != model.sha256:
+    if hashlib.sha256(content).hexdigest() != known[name]:
         raise ReleaseError(f"{file}: not the file that the ledger knows as {model.name}; it is not loaded."
                            " Put it back from a backup, or `churnwatch rollback`.")  # fmt: skip
-    return joblib.load(io.BytesIO(content))
+    return model_files.read(name, content)
+
+
+def is_readable(models: Path, model: Model, *, unpickle: bool) -> bool:
+    """Tell whether a version has a file that may be read."""
+    return unpickle or SKOPS in model_hashes(models / model.folder, model)
+
+
+def model_hashes(folder: Path, model: Model) -> dict[str, str]:
+    """Return the SHA-256 of each file that holds a version's model, by name, as far as the ledger vouches for them.
+
+    It knows the first one itself, and the manifest, which names them all. Before there were formats that was a pickle.
+    """
+    try:
+        text = (folder / MANIFEST).read_bytes()
+    except OSError:
+        text = b""
+    if hashlib.sha256(text).hexdigest() != model.manifest_sha256:
+        return {PICKLE: model.sha256}
+    named: dict[str, str] = json.loads(text).get("model_files", {PICKLE: model.sha256})
+    return {**named, next(iter(named)): model.sha256}
+
+
+def release_files(folder: Path, model: Model) -> tuple[str, ...]:
+    """Return the names of the files that a release of this version has."""
+    return (*model_hashes(folder, model), *_BESIDE)
 
 
 def verify(models: Path, model: Model) -> None:
@@ -137,16 +152,24 @@ def switch(deployment: Path, models: Path, model: Model) -> None:
     release = deployment / model.name
     if not _is_whole(release, model):
         with files.folder_written_beside(release) as beside:
-            for name in RELEASE_FILES:
+            for name in release_files(source, model):
                 shutil.copyfile(source / name, beside / name)
     former = released_folder(deployment)
     files.point(deployment / CURRENT, model.name)
-    for name in RELEASE_FILES:
+    _link(deployment, release_files(source, model))
+    if former is None or former.name != model.name:  # done again, it no longer knows which one was the former
+        _forget(deployment, keep={model.name, former.name if former else model.name})
+
+
+def _link(deployment: Path, names: Sequence[str]) -> None:
+    """Have the classic names lead into the release; one of a format that this release has not would lead nowhere."""
+    for name in names:
         link = deployment / name
         if not link.is_symlink():
             files.point(link, f"{CURRENT}/{name}")
-    if former is None or former.name != model.name:  # done again, it no longer knows which one was the former
-        _forget(deployment, keep={model.name, former.name if former else model.name})
+    for name in {PICKLE, SKOPS}.difference(names):
+        if (deployment / name).is_symlink():
+            (deployment / name).unlink()
 
 
 def released_folder(deployment: Path) -> Path | None:
@@ -170,10 +193,10 @@ def release_problems(deployment: Path, model: Model | None) -> list[str]:
 def _is_whole(folder: Path, model: Model) -> bool:
     """Tell whether a folder holds all files of a version, by the hashes that the ledger knows."""
     try:
-        whole = all((folder / name).is_file() for name in RELEASE_FILES)
+        known = model_hashes(folder, model)
         return (
-            whole
-            and files.sha256_of(folder / MODEL) == model.sha256
+            all((folder / name).is_file() for name in (*known, *_BESIDE))
+            and all(files.sha256_of(folder / name) == sha256 for name, sha256 in known.items())
             and files.sha256_of(folder / MANIFEST) == model.manifest_sha256
         )
     except OSError:

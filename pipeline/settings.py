@@ -148,6 +148,19 @@ class Packages(_Checked, frozen=True):
     timeout_s: Positive = 60.0
 
 
+class ModelFormat(StrEnum):
+    """Which files hold a model."""
+
+    PICKLE = "pickle"
+    BOTH = "both"
+    SKOPS = "skops"
+
+    @property
+    def unpickles(self) -> bool:
+        """Whether a pickle may be read."""
+        return self is not ModelFormat.SKOPS
+
+
 class Settings(_Checked, frozen=True):
     """All settings of a home."""
 
@@ -174,6 +187,7 @@ class Settings(_Checked, frozen=True):
     models_folder: Name = "models"
     deployment_folder: Name = "production_deployment"
     predictions_folder: Name = "predictions"
+    model_format: ModelFormat = ModelFormat.PICKLE
     ledger: Name = "churnwatch.db"
     report: Name = "report.html"
 

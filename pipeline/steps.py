@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sklearn.model_selection import FixedThresholdClassifier
+
 from churnwatch.pipeline import (
     bookkeeping,
     confusion,
@@ -118,8 +120,8 @@ class Steps:
             return
         if self._ledger.model_of_run(self._run) is not None:
             return  # the champion may be what this very run has learned from these rows
-        model = registry.load(self._home.models, champion.model)
-        if self._gone(champion.model, model):
+        model = self._comparable(champion.model)
+        if model is None:
             return
         new = self._dataset if self._features else self._engine.scan(paths(self._home, self._ledger))
         records = []
@@ -175,6 +177,7 @@ class Steps:
                 origin=self._holdout.origin, metrics={"train": on_train, "holdout": on_holdout},
             ),
             draw=lambda path: confusion.draw(shown, path, title=title),
+            model_format=self._home.settings.model_format,
         )  # fmt: skip
         with self._ledger.transaction():
             self._ledger.add(
@@ -272,13 +275,13 @@ class Steps:
 
     def _judged(self, candidate: Model, champion: Model | None) -> tuple[gate.Evidence, list[Any]]:
         rows, gating = self._holdout.rows, self._home.settings.gating
-        new = self._decisions(candidate, registry.load(self._home.models, candidate), rows)[0]
+        new = self._decisions(candidate, self._load(candidate), rows)[0]
         baseline = baseline_f1(rows.y)
         records = bookkeeping.metric_records(
             self._run, {"f1": baseline} if len(rows) else {}, rows=len(rows), subject="baseline", split="holdout"
         )
-        model = registry.load(self._home.models, champion) if champion is not None else None
-        if champion is None or self._gone(champion, model):
+        model = self._comparable(champion) if champion is not None else None
+        if champion is None or model is None:
             return gate.decide_first(rows.y, new, baseline=baseline, gate=gating), records
         old, probability = self._decisions(champion, model, rows)
         records += bookkeeping.metric_records(
@@ -287,16 +290,28 @@ class Steps:
         )  # fmt: skip
         return gate.decide(rows.y, old, new, gating, seed=self._home.settings.training.seed), records
 
-    def _gone(self, version: Model, model: Any) -> Sequence[str]:
-        """Return what a model needs and the settings no longer give; it then cannot be compared, and that is said."""
+    def _load(self, version: Model) -> FixedThresholdClassifier:
+        return registry.load(self._home.models, version, unpickle=self._home.settings.model_format.unpickles)
+
+    def _usable(self, version: Model) -> FixedThresholdClassifier | str:
+        """Return a version's model, or why the settings no longer let it be used."""
+        if not registry.is_readable(self._home.models, version, unpickle=self._home.settings.model_format.unpickles):
+            return f"{version.name} was kept as a pickle only, which `model_format: skops` does not read"
+        model = self._load(version)
         gone = sorted(set(model.feature_names_in_) - set(self._learned.features))
-        if gone:
-            warning = (
-                f"{version.name} needs features that the settings no longer make or allow ({', '.join(gone[:3])}"
-                f"{', …' if len(gone) > 3 else ''}); it cannot be compared, so the next model counts as the first"  # noqa: PLR2004
-            )
-            self.warnings += [warning] if warning not in self.warnings else []
-        return gone
+        if not gone:
+            return model
+        listed = f"{', '.join(gone[:3])}{', …' if len(gone) > 3 else ''}"  # noqa: PLR2004
+        return f"{version.name} needs features that the settings no longer make or allow ({listed})"
+
+    def _comparable(self, champion: Model) -> FixedThresholdClassifier | None:
+        """Return the champion's model; None, with a warning, where it cannot be used."""
+        model = self._usable(champion)
+        if not isinstance(model, str):
+            return model
+        warning = f"{model}; it cannot be compared, so the next model counts as the first"
+        self.warnings += [warning] if warning not in self.warnings else []
+        return None
 
     def _decisions(self, version: Model, model: Any, rows: Rows) -> tuple[Any, Any]:
         probability = probabilities(model, rows)
@@ -336,10 +351,10 @@ class Steps:
                                  reason="a request to score; there is no model yet") for each in requests)  # fmt: skip
             self._ledger.add(*waiting)
             return
-        model = registry.load(self._home.models, champion.model)
-        if self._gone(champion.model, model):
-            raise SettingsError(f"settings.yaml: {champion.model.name} is in use and needs columns that are gone;"
-                                " nobody can be predicted. Put them back, or drop rows to learn from.")  # fmt: skip
+        model = self._usable(champion.model)
+        if isinstance(model, str):
+            raise SettingsError(f"settings.yaml: {model}, and it is in use: nobody can be predicted. Put that back, or"
+                                " drop rows to learn from.")  # fmt: skip
         news = self.has_news() or self._has_news_of_sources()
         if news and not any(row["file"] is None for row in self._ledger.predictions(self._run)):
             self._predict_customers(model, champion.model)

@@ -20,6 +20,7 @@ from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError, DataError, UsageError
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.model_files import PICKLE
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.settings import FILE_NAME, Home, load
 
@@ -190,12 +191,12 @@ def _as_another(write: Callable[..., Any]) -> Callable[..., Any]:
 def test_what_is_missing_or_was_changed_is_said_and_the_rest_is_kept(home: Home, tmp_path: Path) -> None:
     [part] = home.ingested.glob("part-*")
     part.unlink()
-    model = home.models / "v1" / registry.MODEL
+    model = home.models / "v1" / PICKLE
     model.write_bytes(b"another")
     found = backup(home, tmp_path / "b.tar")
     assert found.problems == (
         f"ingesteddata/{part.name} is missing",
-        f"models/v1/{registry.MODEL} is not what the ledger knows",
+        f"models/v1/{PICKLE} is not what the ledger knows",
     )
     assert "ledger.db" in found.files
 
@@ -229,7 +230,7 @@ def test_nothing_is_restored_over_what_is_there(home: Home, tmp_path: Path) -> N
         (lambda archive: archive.unlink(), "not a backup"),
         (lambda archive: _repacked(archive, {CONTENTS: None}), "not a backup"),
         (lambda archive: _repacked(archive, {"ledger.db": b"x"}), "ledger.db in it is damaged"),
-        (lambda archive: _repacked(archive, {f"models/v1/{registry.MODEL}": None}), "in it is damaged"),
+        (lambda archive: _repacked(archive, {f"models/v1/{PICKLE}": None}), "in it is damaged"),
         (lambda archive: _repacked(archive, {CONTENTS: b'{"format": 2, "made_at": "", "files": {}}'}), "a newer"),
     ],
 )

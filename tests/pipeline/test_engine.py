@@ -116,3 +116,14 @@ def test_what_does_not_fit_into_memory_spills(tmp_path: Path) -> None:
         small.table("t", "SELECT i, repeat('x', 100) || i AS t FROM range(4000000) AS r(i)")
         assert small.rows("SELECT count(*) FROM t") == [(4_000_000,)]
         assert list((tmp_path / "spill").iterdir())
+
+
+def test_a_file_is_written_in_its_place_so_that_a_kill_leaves_nothing_that_nobody_sweeps(
+    engine: DuckDB, tmp_path: Path
+) -> None:
+    """DuckDB would write `tmp_…` beside it and rename that; the inode tells."""
+    target = tmp_path / ".part.tmp"
+    target.touch()
+    before = target.stat().st_ino
+    engine.write("SELECT 1 AS one", target)
+    assert target.stat().st_ino == before

@@ -17,9 +17,12 @@ from sklearn.dummy import DummyClassifier
 
 from churnwatch.pipeline import registry
 from churnwatch.pipeline.errors import ReleaseError
+from churnwatch.pipeline.model_files import PICKLE, SKOPS
 from churnwatch.pipeline.records import Model
+from churnwatch.pipeline.settings import ModelFormat
 
 WriteVersion = Callable[[int], Model]
+RELEASE = ("trainedmodel.pkl", "latestscore.txt", "ingestedfiles.txt", "manifest.json")
 
 
 @pytest.fixture
@@ -68,11 +71,13 @@ def test_a_version_is_a_folder_of_all_its_files(models: Path) -> None:
         draw=lambda path: path.write_bytes(b"a picture") and None,
     )
     folder = found.folder
-    assert sorted(path.name for path in folder.iterdir()) == sorted((*registry.RELEASE_FILES, registry.CONFUSION))
+    assert sorted(path.name for path in folder.iterdir()) == sorted((*RELEASE, registry.CONFUSION))
     assert float((folder / "latestscore.txt").read_text()) == 0.123456789012345
     assert ast.literal_eval((folder / "ingestedfiles.txt").read_text()) == ["a.csv", "it's.csv"]
     assert joblib.load(folder / "trainedmodel.pkl").predict([[0]]) == [7]
-    assert json.loads((folder / "manifest.json").read_text()) == {"version": 1, "é": [1], "model_sha256": found.sha256}
+    assert json.loads((folder / "manifest.json").read_text()) == {
+        "version": 1, "é": [1], "model_sha256": found.sha256, "model_files": {"trainedmodel.pkl": found.sha256},
+    }  # fmt: skip
     assert hashlib.sha256((folder / "trainedmodel.pkl").read_bytes()).hexdigest() == found.sha256
     assert hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest() == found.manifest_sha256
 
@@ -87,18 +92,8 @@ def test_the_same_version_is_written_with_the_same_bytes(tmp_path: Path) -> None
         registry.write_version(tmp_path / name, _any_model(1), f1=0.5, ingested=["a"], manifest={"b": 1, "a": 2})
         for name in ("one", "two")
     ]
-    for name in registry.RELEASE_FILES:
+    for name in RELEASE:
         assert (found[0].folder / name).read_bytes() == (found[1].folder / name).read_bytes()
-
-
-def test_the_bytes_of_a_model_do_not_depend_on_which_texts_are_one_object_in_the_process(tmp_path: Path) -> None:
-    shared, beside = "most_frequent", "most_frequent "[:-1]  # made anew
-    models = [DummyClassifier(strategy=one, constant=other) for one, other in ((shared, shared), (shared, beside))]
-    found = [
-        registry.write_version(tmp_path / str(number), model, f1=None, ingested=[], manifest={})
-        for number, model in enumerate(models)
-    ]
-    assert found[0].sha256 == found[1].sha256
 
 
 def test_a_version_that_fails_halfway_leaves_nothing(models: Path) -> None:
@@ -118,6 +113,51 @@ def test_the_remains_of_a_crash_are_replaced(models: Path, write: WriteVersion) 
 
 
 # -- loading ---------------------------------------------------------------------------------------------------
+
+
+def test_without_pickles_the_version_the_release_and_what_is_loaded_are_skops(models: Path, deployment: Path) -> None:
+    model = _written(models, 1, ModelFormat.SKOPS)
+    registry.switch(deployment, models, model)
+    assert registry.load(models, model, unpickle=False).predict([[0]]) == [1]
+    assert (deployment / SKOPS).resolve() == (deployment / "v1" / SKOPS).resolve()
+    assert not list(models.rglob("*.pkl")) + list(deployment.rglob("*.pkl"))
+    assert registry.release_problems(deployment, model) == []
+
+
+def test_the_name_of_a_format_that_the_new_release_has_not_does_not_lead_nowhere(
+    models: Path, deployment: Path
+) -> None:
+    for version, wanted in enumerate((ModelFormat.BOTH, ModelFormat.SKOPS, ModelFormat.PICKLE), 1):
+        registry.switch(deployment, models, _written(models, version, wanted))
+        there = {path.name for path in deployment.glob("trainedmodel.*")}
+        assert there == {path.name for path in (models / f"v{version}").glob("trainedmodel.*")}
+
+
+def test_no_pickle_is_read_where_none_may_be(models: Path) -> None:
+    both, pickled = _written(models, 1, ModelFormat.BOTH), _written(models, 2, ModelFormat.PICKLE)
+    (models / "v1" / PICKLE).write_bytes(b"not to be looked at")
+    assert registry.load(models, both, unpickle=False).predict([[0]]) == [1]
+    assert not registry.is_readable(models, pickled, unpickle=False)
+    with pytest.raises(ReleaseError, match="v2 was kept as a pickle only, and model_format: skops reads none"):
+        registry.load(models, pickled, unpickle=False)
+
+
+@pytest.mark.parametrize("name", [SKOPS, "manifest.json"])
+def test_a_skops_file_that_the_ledger_does_not_vouch_for_is_not_read(models: Path, deployment: Path, name: str) -> None:
+    model = _written(models, 1, ModelFormat.BOTH)
+    with (models / "v1" / name).open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(ReleaseError):
+        registry.load(models, model, unpickle=False)
+    with pytest.raises(ReleaseError, match="not the files that the ledger knows as v1"):
+        registry.switch(deployment, models, model)
+
+
+def _written(models: Path, version: int, wanted: ModelFormat) -> Model:
+    found = registry.write_version(
+        models / f"v{version}", _any_model(version), f1=0.5, ingested=[], manifest={}, model_format=wanted
+    )
+    return Model(version, version, "x", "{}", 0.5, f"v{version}", found.sha256, found.manifest_sha256, 1, 1, "")
 
 
 def test_a_model_is_loaded_by_the_hash_that_the_ledger_knows(models: Path, write: WriteVersion) -> None:
@@ -161,7 +201,7 @@ def test_the_release_holds_the_files_of_its_version_and_the_classic_names_lead_t
     for version in (1, 2):
         registry.switch(deployment, models, write(version))
         assert (deployment / "current").readlink() == Path(f"v{version}")
-        for name in registry.RELEASE_FILES:
+        for name in RELEASE:
             assert (deployment / name).readlink() == Path("current") / name
             assert (deployment / name).read_bytes() == (models / f"v{version}" / name).read_bytes()
 

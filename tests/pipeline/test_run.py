@@ -142,6 +142,24 @@ def test_a_column_that_is_excluded_later_lets_the_next_model_be_the_first_again(
     assert (first["decision"], second["decision"]) == ("first", "first")
 
 
+def test_who_wants_no_pickle_gets_none_and_one_of_before_lets_the_next_model_be_the_first_again(
+    released: Home, telco: tuple[Path, ...]
+) -> None:
+    text = (released.path / "settings.yaml").read_text()
+    (released.path / "settings.yaml").write_text(f"{text}model_format: skops\n")
+    home = load(released.path)
+    _drop(home, telco[1])
+    outcome = _one(_work(home))
+    assert any(each.startswith("v1 was kept as a pickle only, which `model_format: skops`") for each in outcome.warnings)
+    assert [row["decision"] for row in _ask(home, "SELECT decision FROM decisions ORDER BY run")] == ["first", "first"]
+    assert not list((home.models / "v2").glob("*.pkl"))
+    assert not list(home.deployment.glob("*.pkl"))
+    _drop(home, telco[2])
+    assert _one(_work(home)).status is Status.DONE
+    compared = _ask(home, "SELECT champion FROM decisions WHERE run = 3")
+    assert compared == [{"champion": 2}]
+
+
 def test_the_score_of_the_release_is_the_f1_that_the_gate_saw(released: Home, telco: tuple[Path, ...]) -> None:
     [decision] = _ask(released, "SELECT candidate_value, rows, positives FROM decisions")
     assert float((released.deployment / "latestscore.txt").read_text()) == decision["candidate_value"]

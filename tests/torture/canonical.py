@@ -85,8 +85,8 @@ def _missing_files(home: Home, ledger: Reader) -> list[str]:
     parts = ledger.rows("SELECT part FROM parts WHERE part NOT IN (SELECT part FROM part_replacements)")
     known: list[Path] = [
         *(home.ingested / row["part"] for row in parts),
-        *(home.models / row["folder"] / name for row in ledger.rows("SELECT folder FROM models")
-          for name in registry.RELEASE_FILES),
+        *(home.models / model.folder / name for row in ledger.models() for model in [ledger.model(row["version"])]
+          for name in registry.release_files(home.models / model.folder, model)),
         *(home.predictions / row["path"] for row in ledger.predictions()),
     ]  # fmt: skip
     return [f"{path.relative_to(home.path)}: the ledger knows it, the disk does not" for path in known
