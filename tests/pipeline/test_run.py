@@ -150,9 +150,7 @@ def test_who_wants_no_pickle_gets_none_and_one_of_before_lets_the_next_model_be_
     home = load(released.path)
     _drop(home, telco[1])
     outcome = _one(_work(home))
-    assert any(
-        each.startswith("v1 was kept as a pickle only") for each in outcome.warnings
-    )
+    assert any(each.startswith("v1 was kept as a pickle only") for each in outcome.warnings)
     assert [row["decision"] for row in _ask(home, "SELECT decision FROM decisions ORDER BY run")] == ["first", "first"]
     assert not list((home.models / "v2").glob("*.pkl"))
     assert not list(home.deployment.glob("*.pkl"))
