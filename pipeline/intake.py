@@ -21,7 +21,7 @@ class Taken:
     """What was taken in."""
 
     new: tuple[Source, ...]
-    twins: tuple[tuple[Signature, Path], ...]  # the bytes of a new file once more; known once that one was read
+    twins: tuple[tuple[Signature, Path, str], ...]  # a new file's bytes (their hash) again; known once that one is read
     same_content: tuple[SourceFile, ...]
     unreadable: tuple[SourceFile, ...]
 
@@ -60,7 +60,7 @@ def take(
         if sha256 in held:
             continue
         if sha256 in new:
-            twins.append((signature, path))
+            twins.append((signature, path, sha256))
             continue
         file = ledger.see_file(signature, sha256=sha256, at=at)
         dataset = dataset_of(signature.path)
@@ -72,6 +72,27 @@ def take(
         else:
             new[sha256] = Source(file, path)
     return Taken(tuple(new.values()), tuple(twins), tuple(same), tuple(unreadable))
+
+
+def without_refused(
+    ledger: Ledger, taken: Taken, *, run: int, at: str, alike: Callable[[str], object]
+) -> list[tuple[Signature, Path]]:
+    """Set twins of files that the run refused aside with them; return the other twins.
+
+    What is refused under one name may be read under another that is not `alike`, such as one that says it is packed.
+    """
+    why = {row["file"]: row["reason"] for row in ledger.run_file_states(run) if row["state"] == FileState.QUARANTINED}
+    refused = {(each.file.sha256, alike(each.file.path)): each.file for each in taken.new if each.file.file in why}
+    left = []
+    for signature, path, sha256 in taken.twins:
+        first = refused.get((sha256, alike(signature.path)))
+        if first is None:
+            left.append((signature, path))
+            continue
+        file = ledger.see_file(signature, sha256=sha256, at=at)
+        reason = f"the same bytes as {first.path}: {why[first.file]}"
+        ledger.add(FileEvent(file.file, None, at, FileState.QUARANTINED, reason=reason))
+    return left
 
 
 def _leads_out(folder: Path, path: Path) -> bool:

@@ -42,7 +42,7 @@ def test_the_same_content_twice_in_one_drop_is_read_once(ledger: Ledger, folder:
         (folder / name).write_text(text)
     taken = _take(ledger, folder)
     assert [each.file.path for each in taken.new] == ["a.csv", "c.csv"]
-    assert [path.name for _, path in taken.twins] == ["b.csv"]
+    assert [path.name for _, path, _ in taken.twins] == ["b.csv"]
     assert taken.same_content == ()
 
 
@@ -50,9 +50,10 @@ def test_a_twin_is_known_once_the_rows_of_its_first_copy_were_read(ledger: Ledge
     for name in ("a.csv", "b.csv"):
         (folder / name).write_text("1")
     taken = _take(ledger, folder)
-    assert [each.file.path for each in take(ledger, folder, taken.twins, at=AT).new] == ["b.csv"]
+    twins = [(signature, path) for signature, path, _ in taken.twins]
+    assert [each.file.path for each in take(ledger, folder, twins, at=AT).new] == ["b.csv"]
     ledger.add(FileEvent(taken.new[0].file.file, None, AT, FileState.INGESTED))
-    assert [each.path for each in take(ledger, folder, taken.twins, at=AT).same_content] == ["b.csv"]
+    assert [each.path for each in take(ledger, folder, twins, at=AT).same_content] == ["b.csv"]
     assert ledger.file_by_path("b.csv")["reason"] == "the same bytes as a.csv"
 
 
