@@ -9,11 +9,10 @@ from pathlib import Path
 from churnwatch.pipeline import files
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
-from churnwatch.pipeline.records import FileEvent, FileState, Signature, SourceFile
+from churnwatch.pipeline.records import UNREADABLE, FileEvent, FileState, Signature, SourceFile
 from churnwatch.pipeline.scan import observe
 
 _LEADS_OUT = "a link that leads out of the source folder is not followed; put the file itself there"
-_UNREADABLE = "unreadable"  # stands where the hash would, of a file that could not be opened
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,14 @@ def take(
                 unreadable.append(_set_aside(ledger, signature, _LEADS_OUT, at))
                 continue
             sha256 = files.sha256_of(path)
-        except OSError as error:
+        except FileNotFoundError:
+            continue  # it is gone already
+        except PermissionError as error:  # mended rights show in the signature
             reason = f"cannot be read: {error.strerror}; it is read once its rights are mended"
             unreadable.append(_set_aside(ledger, signature, reason, at))
+            continue
+        except OSError as error:  # of the disk, or the network: it may pass, and nothing shows in the signature then
+            unreadable.append(_leave(ledger, signature, f"cannot be read: {error.strerror}; it is tried again", at))
             continue
         if observe(folder, str(path.relative_to(folder))) != signature:
             continue  # it changed while we read it; it will be looked at again
@@ -101,6 +105,13 @@ def _leads_out(folder: Path, path: Path) -> bool:
 
 
 def _set_aside(ledger: Ledger, seen: Signature, reason: str, at: str) -> SourceFile:
-    file = ledger.see_file(seen, sha256=_UNREADABLE, at=at)
+    file = ledger.see_file(seen, sha256=UNREADABLE, at=at)
     ledger.add(FileEvent(file.file, None, at, FileState.QUARANTINED, reason=reason))
+    return file
+
+
+def _leave(ledger: Ledger, seen: Signature, reason: str, at: str) -> SourceFile:
+    file = ledger.see_file(seen, sha256=UNREADABLE, at=at)
+    if ledger.file_state(file.file) != FileState.RETRY:  # once, however often it is tried
+        ledger.add(FileEvent(file.file, None, at, FileState.RETRY, reason=reason))
     return file

@@ -129,6 +129,33 @@ def test_a_file_that_cannot_be_opened_is_set_aside_once(
     assert [each.path for each in ledger.settled_signatures()] == ["a.csv"]
 
 
+def test_what_the_disk_does_not_give_just_then_is_said_once_and_tried_again(
+    ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.csv").write_text("1")
+
+    def failing(_: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake.files, "sha256_of", failing)
+        for _ in range(3):
+            assert [each.path for each in _take(ledger, folder).unreadable] == ["a.csv"]
+    [event] = ledger.files()
+    assert (event["state"], event["reason"]) == ("retry", "cannot be read: Input/output error; it is tried again")
+    assert ledger.settled_signatures() == set()
+    [source] = _take(ledger, folder).new
+    assert source.file.sha256 == files.sha256_of(source.path)
+
+
+def test_a_file_that_is_gone_before_it_is_read_leaves_nothing(ledger: Ledger, folder: Path) -> None:
+    (folder / "a.csv").write_text("1")
+    seen = list(look(folder).items())
+    (folder / "a.csv").unlink()
+    assert take(ledger, folder, seen, at=AT) == Taken((), (), (), ())
+    assert ledger.rows("SELECT * FROM files") == []
+
+
 def test_a_link_that_leads_out_of_the_folder_is_not_followed(ledger: Ledger, folder: Path) -> None:
     (folder.parent / "secret.csv").write_text("1")
     (folder / "inside.csv").write_text("2")
