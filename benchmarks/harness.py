@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,16 @@ def churnwatch(*arguments: str | Path) -> str:
 
 
 @contextmanager
-def daemon(home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the daemon of a home; its log goes to daemon.log there."""
+def daemon(home: Path, *, by: Sequence[str] = (), **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the daemon of a home, by way of a command where one is given; its log goes to daemon.log there."""
     with (home / "daemon.log").open("ab") as log:
-        process = subprocess.Popen([*CHURNWATCH, "--home", str(home), "run"], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*by, *CHURNWATCH, "--home", str(home), "run"],
+            stdout=log,
+            stderr=log,
+            cwd=home,
+            env=os.environ | variables,
+        )
         try:
             _wait_for_start(home)
             yield process
@@ -62,6 +69,21 @@ def wait_for(home: Path, names: set[str], *, limit_s: float = 600.0) -> float:
 
 def _is_done(ledger: Reader, row: dict[str, Any]) -> bool:
     return row["run"] is None or ledger.run(row["run"])["status"] == "done"
+
+
+def text(lines: list[str], keys: Sequence[str], *, first: int = 0) -> str:
+    """Return a file with one row of a sample for each of these keys, from its first row or a later one on."""
+    rows = (lines[1 + (first + number) % (len(lines) - 1)].partition(",")[2] for number in range(len(keys)))
+    return lines[0] + "".join(f"{key},{row}" for key, row in zip(keys, rows, strict=True))
+
+
+def told(home: Path, rows: int) -> str:
+    """Say what the ledger has, once it was held against what it must have: so many rows, each of them once."""
+    with Reader.open(settings.load(home).ledger) as ledger:
+        totals, problems = ledger.row_totals(), ledger.problems()
+    assert totals == {"read": rows, "accepted": rows, "duplicate": 0, "quarantined": 0}, totals
+    assert not problems, problems
+    return f"{rows:,} rows, none lost, none twice"
 
 
 def print_table(headers: list[str], rows: list[list[Any]]) -> None:

@@ -1,6 +1,6 @@
 """What is promised about files that come in great numbers, measured with a real daemon: one table.
 
-    python benchmarks/reliability.py [burst renames kills limits] [--files 10000]
+    python benchmarks/reliability.py [NAME …] [--files 10000]
 
 Every file has one row that no other has, so the ledger's rows tell whether anything was lost or taken in twice.
 `limits` needs no daemon: it measures how soon `churnwatch read` refuses what is too large.
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import disturbances
 import harness
 
 from churnwatch.pipeline import settings
@@ -41,7 +42,7 @@ def burst(home: Path, lines: list[str], files: int) -> Iterator[list[Any]]:
         f"{files:,} files while the daemon is stopped, then continued",
         "≤ 60 s",
         f"{took:.0f} s",
-        _told(home, files),
+        harness.told(home, files),
     ]
 
 
@@ -52,7 +53,7 @@ def renames(home: Path, lines: list[str], files: int) -> Iterator[list[Any]]:
             _drop(home, lines, number, renamed=True)
         took = _wait(home, files)
     what = f"{files:,} files written under another name and renamed, on tmpfs: after the last one"
-    yield [what, "≤ 60 s", f"{took:.0f} s", _told(home, files)]
+    yield [what, "≤ 60 s", f"{took:.0f} s", harness.told(home, files)]
 
 
 def kills(home: Path, lines: list[str], files: int) -> Iterator[list[Any]]:
@@ -71,7 +72,7 @@ def kills(home: Path, lines: list[str], files: int) -> Iterator[list[Any]]:
         f"{files:,} files, the daemon killed {_KILLS} times at random",
         "none lost, none twice",
         "",
-        _told(home, files),
+        harness.told(home, files),
     ]
 
 
@@ -116,10 +117,9 @@ def _too_large(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _drop(home: Path, lines: list[str], number: int, *, renamed: bool = False) -> None:
-    header, row = lines[0], lines[1 + number % (len(lines) - 1)]
     target = home / "sourcedata" / f"f{number:05d}.csv"
     beside = target.with_suffix(".tmp") if renamed else target
-    beside.write_text(f"{header}b{number},{row.partition(',')[2]}")
+    beside.write_text(harness.text(lines, [f"b{number}"], first=number))
     if renamed:
         beside.rename(target)
 
@@ -141,19 +141,12 @@ def _settled(home: Path) -> int:
         return 0  # it is being made
 
 
-def _told(home: Path, files: int) -> str:
-    with Reader.open(settings.load(home).ledger) as ledger:
-        totals, problems = ledger.row_totals(), ledger.problems()
-    assert totals == {"read": files, "accepted": files, "duplicate": 0, "quarantined": 0}, totals
-    assert not problems, problems
-    return f"{totals['accepted']:,} rows, none lost, none twice"
-
-
 BENCHMARKS: dict[str, Callable[[Path, list[str], int], Iterator[list[Any]]]] = {
     "burst": burst,
     "renames": renames,
     "kills": kills,
     "limits": limits,
+    **disturbances.BENCHMARKS,
 }
 
 

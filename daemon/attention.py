@@ -11,7 +11,7 @@ from churnwatch.pipeline import files, scan
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.ledger.reader import Reader
-from churnwatch.pipeline.records import Decision
+from churnwatch.pipeline.records import UNREADABLE, Decision, FileState
 from churnwatch.pipeline.settings import Home
 
 DAEMON_LOCK = "daemon.lock"
@@ -24,7 +24,7 @@ _STALE_CHECK = timedelta(days=7)
 
 def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
     """Return everything about a home that somebody should look at, the most pressing first."""
-    return [
+    found = [
         *_daemon(home),
         *_last_run(ledger),
         *_model(ledger),
@@ -34,6 +34,7 @@ def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
         *_report(home, ledger),
         *_machine(home),
     ]
+    return [scan.on_one_line(each) for each in found]
 
 
 def _daemon(home: Home) -> Iterator[str]:
@@ -92,7 +93,7 @@ def _model(ledger: Reader) -> Iterator[str]:
 def _files(home: Home, ledger: Reader) -> Iterator[str]:
     """Files that were not read, as long as they lie there and nobody replaced them."""
     newest = {row["path"]: row for row in ledger.files()}
-    unread = [row for row in newest.values() if row["state"] in ("quarantined", "failed") and _lies_there(home, row)]
+    unread = [row for row in newest.values() if _was_not_read(row) and _lies_there(home, row)]
     for row in unread[:3]:
         yield f"{row['path']} was not read: {row['reason']}"
     if len(unread) > 3:  # noqa: PLR2004 - as many as were named above
@@ -100,7 +101,12 @@ def _files(home: Home, ledger: Reader) -> Iterator[str]:
 
 
 def _lies_there(home: Home, row: dict[str, object]) -> bool:
-    return (home.source / str(row["path"])).exists()
+    return scan.located(home.source, str(row["path"])).exists()
+
+
+def _was_not_read(row: dict[str, object]) -> bool:
+    tried_in_vain = row["state"] == FileState.RETRY and row["sha256"] == UNREADABLE
+    return tried_in_vain or row["state"] in (FileState.QUARANTINED, FileState.FAILED)
 
 
 def _release(ledger: Reader) -> Iterator[str]:

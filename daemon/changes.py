@@ -7,12 +7,14 @@ import getpass
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 from churnwatch.daemon.attention import daemon_pid
 from churnwatch.daemon.writing import ledger_of
-from churnwatch.pipeline import promotion, settings
+from churnwatch.pipeline import promotion, scan, settings
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.errors import UsageError
+from churnwatch.pipeline.errors import NotFoundError, UsageError
+from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import FileEvent, FileState
 from churnwatch.pipeline.settings import Home
 
@@ -28,13 +30,23 @@ def retry(folder: Path, path: str) -> str:
     """
     home = settings.load(folder)
     with ledger_of(home) as ledger:
-        row = ledger.file_by_path(path)
-        if not (home.source / path).exists():
+        row = _newest(ledger, path)
+        if not scan.located(home.source, row["path"]).exists():
             raise UsageError(f"{path} lies no longer in {home.source}; put it there, and it is read by itself.")
         if row["state"] == FileState.INGESTED and home.settings.dedup == "off":
             raise UsageError(f"{path} was ingested, and with `dedup: off` its rows would be ingested twice.")
         ledger.add(FileEvent(row["file"], None, iso(utc_now()), FileState.RETRY, reason=f"asked for by {_who()}"))
-    return f"{path} is read again {_when(home)}"
+    return f"{scan.on_one_line(row['path'])} is read again {_when(home)}"
+
+
+def _newest(ledger: Reader, path: str) -> dict[str, Any]:
+    """Return what is known of a path, given as the file is called, or as a list shows a name that is no text."""
+    try:
+        return ledger.file_by_path(scan.shown(path))
+    except NotFoundError:
+        if "\\" not in path:
+            raise
+        return ledger.file_by_path(path)
 
 
 def promote(folder: Path, version: int, why: str) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 from tabulate import tabulate
 
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.scan import on_one_line
 
 Row = Mapping[str, Any]
 _LEAST_WIDTH = 30
-_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
 
 
 def as_json(rows: Sequence[Row] | Row) -> str:
@@ -24,7 +24,7 @@ def as_json(rows: Sequence[Row] | Row) -> str:
 
 def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, numbers: bool = True) -> str:
     """Return an aligned table; nothing stands where nothing is known. Without `numbers`, a text "1.10" stays so."""
-    cells = [[_on_one_line(cell) for cell in row] for row in rows]
+    cells = [[on_one_line(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     text: str = tabulate(
         cells,
         headers=headers,
@@ -35,11 +35,6 @@ def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, numbers: boo
         maxcolwidths=_widths(cells, headers),
     )
     return text
-
-
-def _on_one_line(cell: Any) -> Any:
-    """Escape what would break a line or steer a terminal, in file names for instance."""
-    return cell.translate(_CONTROLS) if isinstance(cell, str) else cell
 
 
 def _widths(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> list[int | None] | None:
@@ -66,7 +61,7 @@ def files(rows: Sequence[Row], findings: Sequence[Row]) -> str:
         ("file", "name", "state", "read", "accepted", "duplicate", "quarantined", "run", "reason"),
     )  # fmt: skip
     names = {row["file"] for row in rows}
-    told = [f"{each['path']}: {each['text']}" for each in findings if each["file"] in names]
+    told = [on_one_line(f"{each['path']}: {each['text']}") for each in findings if each["file"] in names]
     return "\n".join([shown, *(["", "Guessed or left out:", *told] if told else [])])
 
 

@@ -60,6 +60,8 @@ class Service:
         self._not_before = 0.0
         self._failures = 0
         self._ordered: frozenset[Signature] = frozenset()
+        self._left: frozenset[Signature] = frozenset()  # files that a run left as they were, and
+        self._left_until, self._times_left = 0.0, 0  # until when they are let be
         self._packages: subprocess.Popen[bytes] | None = None
         self._packages_at: float | None = None
         self._folder_error: str | None = None
@@ -183,26 +185,37 @@ class Service:
         if now >= self._scan_at:
             self._scan(now)
         settled = self._settler.look(self._pending, now)
-        if (settled.ready or (self._resume and self._unfinished())) and now >= self._not_before:
+        waits = now < self._left_until
+        let_be = waits and self._left.issuperset(self._pending)
+        ready = settled.ready and not (waits and self._left.issuperset(settled.stable))
+        if (ready or (self._resume and self._unfinished())) and now >= self._not_before:
             return self._order(settled.stable, now)
         self._resume = self._resume and now < self._not_before
-        if self._pending and now >= self._not_before:
-            self._start(self._worker.warm_up, now)
-        elif not self._pending:
+        if not self._pending or let_be:
             self._worker.cool_down()
+        elif now >= self._not_before:
+            self._start(self._worker.warm_up, now)
         self._check_packages(now)
-        due = [self._scan_at, settled.next_at, self._not_before if (self._pending or self._resume) else None]
+        due = [self._scan_at, settled.next_at, self._not_before if (self._pending or self._resume) else None,
+               self._left_until if let_be else None]  # fmt: skip
         return min([each for each in due if each is not None and each > now], default=now + _MOST_SLEEP_S)
 
     def _order(self, stable: frozenset[Signature], now: float) -> float:
-        """Have a run made; where the same files come again, the last one settled none of them, so wait longer."""
+        """Have a run made, unless the last one settled none of these files."""
         self._resume = False
         if stable and stable <= self._ordered:
-            self._back_off("the run left its files as they were", now)
-            return self._not_before
+            return self._let_be(stable, now)
         self._ordered = stable
         self._start(lambda: self._worker.order(stable, self._home.settings, reason="drop", now=now), now)
         return now + self._home.settings.run_timeout_s if self._worker.busy else self._not_before
+
+    def _let_be(self, stable: frozenset[Signature], now: float) -> float:
+        """Wait with files that a run left as they were, longer each time; what else comes is not held up by them."""
+        delay = _BACKOFF_S[min(self._times_left, len(_BACKOFF_S) - 1)]
+        self._times_left += 1
+        self._ordered, self._left, self._left_until = frozenset(), stable, now + delay
+        log.warning("the run left %d file(s) as they were; they are tried again in %.0f s", len(stable), delay)
+        return self._left_until
 
     def _start(self, begin: Callable[[], None], now: float) -> None:
         """Start a child; where the machine has no room for one, the daemon goes on and tries again later."""
@@ -240,6 +253,8 @@ class Service:
         if self._settled is None:
             self._settled = self._known()
         self._pending = [signature for signature in seen if signature not in self._settled]
+        if self._left.isdisjoint(self._pending):
+            self._left, self._times_left = frozenset(), 0
 
     def _known(self) -> set[Signature]:
         try:
@@ -314,7 +329,8 @@ class Service:
             check = None
         if check is None:
             return 0.0
-        return max(0.0, _DAY_S - (utc_now() - from_iso(check["checked_at"])).total_seconds())
+        age = (utc_now() - from_iso(check["checked_at"])).total_seconds()
+        return min(max(0.0, _DAY_S - age), _DAY_S)  # a clock that was wrong then must not put it off for years
 
 
 def _refuse_damaged(home: Home) -> None:

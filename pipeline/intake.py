@@ -9,11 +9,10 @@ from pathlib import Path
 from churnwatch.pipeline import files
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
-from churnwatch.pipeline.records import FileEvent, FileState, Signature, SourceFile
+from churnwatch.pipeline.records import UNREADABLE, FileEvent, FileState, Signature, SourceFile
 from churnwatch.pipeline.scan import observe
 
 _LEADS_OUT = "a link that leads out of the source folder is not followed; put the file itself there"
-_UNREADABLE = "unreadable"  # stands where the hash would, of a file that could not be opened
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Taken:
     """What was taken in."""
 
     new: tuple[Source, ...]
-    twins: tuple[tuple[Signature, Path], ...]  # the bytes of a new file once more; known once that one was read
+    twins: tuple[tuple[Signature, Path, str], ...]  # a new file's bytes (their hash) again; known once that one is read
     same_content: tuple[SourceFile, ...]
     unreadable: tuple[SourceFile, ...]
 
@@ -51,16 +50,21 @@ def take(
                 unreadable.append(_set_aside(ledger, signature, _LEADS_OUT, at))
                 continue
             sha256 = files.sha256_of(path)
-        except OSError as error:
+        except FileNotFoundError:
+            continue  # it is gone already
+        except PermissionError as error:  # mended rights show in the signature
             reason = f"cannot be read: {error.strerror}; it is read once its rights are mended"
             unreadable.append(_set_aside(ledger, signature, reason, at))
+            continue
+        except OSError as error:  # of the disk, or the network: it may pass, and nothing shows in the signature then
+            unreadable.append(_leave(ledger, signature, f"cannot be read: {error.strerror}; it is tried again", at))
             continue
         if observe(folder, str(path.relative_to(folder))) != signature:
             continue  # it changed while we read it; it will be looked at again
         if sha256 in held:
             continue
         if sha256 in new:
-            twins.append((signature, path))
+            twins.append((signature, path, sha256))
             continue
         file = ledger.see_file(signature, sha256=sha256, at=at)
         dataset = dataset_of(signature.path)
@@ -74,12 +78,40 @@ def take(
     return Taken(tuple(new.values()), tuple(twins), tuple(same), tuple(unreadable))
 
 
+def without_refused(
+    ledger: Ledger, taken: Taken, *, run: int, at: str, alike: Callable[[str], object]
+) -> list[tuple[Signature, Path]]:
+    """Set twins of files that the run refused aside with them; return the other twins.
+
+    What is refused under one name may be read under another that is not `alike`, such as one that says it is packed.
+    """
+    why = {row["file"]: row["reason"] for row in ledger.run_file_states(run) if row["state"] == FileState.QUARANTINED}
+    refused = {(each.file.sha256, alike(each.file.path)): each.file for each in taken.new if each.file.file in why}
+    left = []
+    for signature, path, sha256 in taken.twins:
+        first = refused.get((sha256, alike(signature.path)))
+        if first is None:
+            left.append((signature, path))
+            continue
+        file = ledger.see_file(signature, sha256=sha256, at=at)
+        reason = f"the same bytes as {first.path}: {why[first.file]}"
+        ledger.add(FileEvent(file.file, None, at, FileState.QUARANTINED, reason=reason))
+    return left
+
+
 def _leads_out(folder: Path, path: Path) -> bool:
     """Tell whether a link would have us read what nobody dropped into the folder."""
     return not path.resolve().is_relative_to(folder.resolve())
 
 
 def _set_aside(ledger: Ledger, seen: Signature, reason: str, at: str) -> SourceFile:
-    file = ledger.see_file(seen, sha256=_UNREADABLE, at=at)
+    file = ledger.see_file(seen, sha256=UNREADABLE, at=at)
     ledger.add(FileEvent(file.file, None, at, FileState.QUARANTINED, reason=reason))
+    return file
+
+
+def _leave(ledger: Ledger, seen: Signature, reason: str, at: str) -> SourceFile:
+    file = ledger.see_file(seen, sha256=UNREADABLE, at=at)
+    if ledger.file_state(file.file) != FileState.RETRY:  # once, however often it is tried
+        ledger.add(FileEvent(file.file, None, at, FileState.RETRY, reason=reason))
     return file

@@ -20,7 +20,10 @@ class FileState(StrEnum):
     WAITING = "waiting"  # a request to score, and there is no model yet
     PREDICTED = "predicted"
     FAILED = "failed"  # its run broke down too often; taken up again by `retry`
-    RETRY = "retry"  # somebody asked for it to be read again
+    RETRY = "retry"  # somebody asked for it to be read again, or the disk could not be read just then
+
+
+UNREADABLE = "unreadable"  # stands where the hash would, of a file whose bytes could not be read
 
 
 class Decision(StrEnum):

@@ -24,7 +24,7 @@ from importlib import metadata
 
 from churnwatch.pipeline import files, intake, promotion, scan, schemas
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.datasets import MAIN, Dataset, of_main, role
+from churnwatch.pipeline.datasets import MAIN, Dataset, fits, of_main, role
 from churnwatch.pipeline.engine import DuckDB, Engine, duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
 from churnwatch.pipeline.feature_step import Pairs
@@ -32,7 +32,7 @@ from churnwatch.pipeline.ingest import QUARANTINE
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import MOST_BREAKDOWNS, FileEvent, FileState, Signature, Status, Step
-from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.settings import Home, Settings
 from churnwatch.pipeline.spark import spark_engine
 from churnwatch.pipeline.steps import Steps
 
@@ -132,10 +132,20 @@ def work(
     timeless = [name for name, source in sources.items() if source.time is None]
     take = partial(intake.take, ledger, home.source, dataset_of=roles, reread=timeless)
     taken = take(wanted, at=iso(utc_now()), held=held)
-    if taken.new:
+    while taken.new:
         outcomes.append(_attempt(home, ledger, _begin(home, ledger, taken.new, reason), progress))
-        take(taken.twins, at=iso(utc_now()))
+        if outcomes[-1].status is not Status.DONE:
+            break  # the twins wait for it
+        alike = partial(_meant_as, home.settings)
+        twins = intake.without_refused(ledger, taken, run=outcomes[-1].run, at=iso(utc_now()), alike=alike)
+        taken = take(twins, at=iso(utc_now()))  # what is new now had no rows read from its first copy
     return outcomes
+
+
+def _meant_as(settings: Settings, path: str) -> tuple[str, bool, str]:
+    """Return all that a file's name says about how it is read."""
+    suffix = next(each for each in scan.SUFFIXES if path.lower().endswith(each))
+    return role(settings, path), settings.labels is not None and fits(path, settings.labels), suffix
 
 
 def _begin(home: Home, ledger: Ledger, sources: Sequence[Source], reason: str) -> int:

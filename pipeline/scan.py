@@ -12,6 +12,7 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Signature
 
 SUFFIXES = (".csv", ".csv.gz", ".csv.zst", ".parquet")
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
@@ -75,6 +76,11 @@ def stamp(status: os.stat_result) -> tuple[int, int, int]:
 def shown(name: str) -> str:
     """Return a file name as text that the ledger can hold: bytes that are no UTF-8, and backslashes, are escaped."""
     return name.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def on_one_line(text: str) -> str:
+    """Escape what would break a line or steer a terminal, in file names for instance."""
+    return text.translate(_CONTROLS)
 
 
 def located(folder: Path, path: str) -> Path:

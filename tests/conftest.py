@@ -7,11 +7,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # One thread per library: on two cores more only wait for each other. Set before numpy is first imported.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
+
+
+# For a night: `--hypothesis-profile=long`.
+hypothesis.settings.register_profile("long", max_examples=2000, deadline=None)
 
 
 @pytest.fixture(autouse=True)

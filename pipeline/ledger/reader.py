@@ -138,6 +138,11 @@ class Reader:
             raise NotFoundError(f"{path}: no file of that name was ever seen. See them all: churnwatch files")
         return row
 
+    def file_state(self, file: int) -> str | None:
+        """Return what became of a file so far."""
+        row = self._one("SELECT state FROM what_became_of_files WHERE file = ?", file)
+        return None if row is None else str(row["state"])
+
     def findings(self, file: int | None = None) -> list[Row]:
         """Return what was guessed or left out when files were read."""
         where, values = ("WHERE file = ?", (file,)) if file is not None else ("", ())

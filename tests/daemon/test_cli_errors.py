@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -203,6 +204,43 @@ def test_a_file_that_cannot_be_used_is_quarantined_with_a_reason_and_status_says
     told = churnwatch("status", home=home)
     assert told.code == 1
     assert "bad.csv was not read: " in told.out
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.csv", "back\\slash.csv", "two\nlines.csv"])
+def test_a_file_of_any_name_that_was_not_read_is_told_in_one_line_and_can_be_retried(
+    churnwatch: Churnwatch, home: Home, name: str
+) -> None:
+    (home.source / name).write_bytes(b"")
+    assert churnwatch("run", "--once", home=home).code == 0
+    told = churnwatch("status", home=home)
+    assert told.code == 1
+    [line] = [line for line in told.out.splitlines() if "was not read: " in line]
+    shown = json.loads(churnwatch("files", "--json", home=home).out)[0]["path"]
+    assert shown.replace("\n", "\\n") in line
+    for asked in (name, shown):
+        retried = churnwatch("retry", asked, home=home)
+        assert (retried.code, retried.out.count("\n")) == (0, 1)
+        assert churnwatch("run", "--once", home=home).code == 0
+    assert churnwatch("report", home=home).code == 0
+    (home.source / name).unlink()
+    assert "was not read" not in churnwatch("status", home=home).out
+
+
+def test_a_file_that_the_disk_does_not_give_is_told_and_taken_once_it_does(
+    churnwatch: Churnwatch, home: Home, months: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    shutil.copy(months[0], home.source / "a.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sha256_of", failing)
+        churnwatch("run", "--once", home=home)
+    told = churnwatch("status", home=home)
+    assert told.code == 1
+    assert "a.csv was not read: cannot be read: Input/output error; it is tried again" in told.out
+    assert churnwatch("run", "--once", home=home).code == 0
+    assert "was not read" not in churnwatch("status", home=home).out
 
 
 def test_an_inferred_home_says_that_no_file_has_the_target(churnwatch: Churnwatch, tmp_path: Path) -> None:

@@ -390,6 +390,32 @@ def test_files_that_a_run_left_as_they_were_do_not_make_it_spin(loop: Loop) -> N
     assert len(loop.worker.orders) == 2
 
 
+def test_a_file_that_is_left_again_and_again_waits_longer_each_time_and_holds_up_no_other(loop: Loop) -> None:
+    _order(loop)
+    for delay in (5.0, 15.0, 60.0):
+        loop.end(0)
+        loop.turn()
+        loop.turn(delay - 0.25)
+        assert not loop.worker.busy
+        assert not loop.worker.warm
+        loop.turn(0.25)
+        assert loop.worker.busy
+    loop.end(0)
+    loop.turn()
+    loop.drop("b.csv")
+    loop.turn()
+    loop.turn(DELAY_S)
+    assert loop.worker.orders[-1][0] == {"a.csv", "b.csv"}
+    loop.settle_all()
+    loop.end(0)
+    loop.turn()
+    loop.drop("c.csv")
+    loop.turn()
+    loop.turn(DELAY_S)
+    loop.end(0)
+    assert loop.turn() == 5.0  # it begins anew with another file
+
+
 def test_a_child_that_cannot_be_started_does_not_stop_the_daemon(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room() -> None:
         raise OSError(24, "Too many open files")
@@ -618,6 +644,23 @@ def test_a_check_of_today_is_not_made_again_after_a_new_start(checking: Loop) ->
     checking.turn(3.9 * 3600)
     assert _checks(checking) == 0
     checking.turn(0.2 * 3600)
+    assert _checks(checking) == 1
+
+
+def test_a_check_by_a_clock_that_was_wrong_puts_off_the_next_by_a_day_at_most(checking: Loop) -> None:
+    ahead = packages.PackageCheck(
+        iso(utc_now() + timedelta(days=20_000)),
+        packages=0,
+        outdated_known=True,
+        vulnerable_known=True,
+        findings=(),
+        error=None,
+    )
+    with Ledger.open(checking.home.ledger) as ledger:
+        ledger.add_package_check(ahead)
+    checking.turn()
+    assert _checks(checking) == 0
+    checking.turn(24 * 3600)
     assert _checks(checking) == 1
 
 

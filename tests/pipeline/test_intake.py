@@ -42,7 +42,7 @@ def test_the_same_content_twice_in_one_drop_is_read_once(ledger: Ledger, folder:
         (folder / name).write_text(text)
     taken = _take(ledger, folder)
     assert [each.file.path for each in taken.new] == ["a.csv", "c.csv"]
-    assert [path.name for _, path in taken.twins] == ["b.csv"]
+    assert [path.name for _, path, _ in taken.twins] == ["b.csv"]
     assert taken.same_content == ()
 
 
@@ -50,9 +50,10 @@ def test_a_twin_is_known_once_the_rows_of_its_first_copy_were_read(ledger: Ledge
     for name in ("a.csv", "b.csv"):
         (folder / name).write_text("1")
     taken = _take(ledger, folder)
-    assert [each.file.path for each in take(ledger, folder, taken.twins, at=AT).new] == ["b.csv"]
+    twins = [(signature, path) for signature, path, _ in taken.twins]
+    assert [each.file.path for each in take(ledger, folder, twins, at=AT).new] == ["b.csv"]
     ledger.add(FileEvent(taken.new[0].file.file, None, AT, FileState.INGESTED))
-    assert [each.path for each in take(ledger, folder, taken.twins, at=AT).same_content] == ["b.csv"]
+    assert [each.path for each in take(ledger, folder, twins, at=AT).same_content] == ["b.csv"]
     assert ledger.file_by_path("b.csv")["reason"] == "the same bytes as a.csv"
 
 
@@ -126,6 +127,33 @@ def test_a_file_that_cannot_be_opened_is_set_aside_once(
     assert (event["state"], event["reason"]) == (
         "quarantined", "cannot be read: Permission denied; it is read once its rights are mended")  # fmt: skip
     assert [each.path for each in ledger.settled_signatures()] == ["a.csv"]
+
+
+def test_what_the_disk_does_not_give_just_then_is_said_once_and_tried_again(
+    ledger: Ledger, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.csv").write_text("1")
+
+    def failing(_: Path) -> str:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(intake.files, "sha256_of", failing)
+        for _ in range(3):
+            assert [each.path for each in _take(ledger, folder).unreadable] == ["a.csv"]
+    [event] = ledger.files()
+    assert (event["state"], event["reason"]) == ("retry", "cannot be read: Input/output error; it is tried again")
+    assert ledger.settled_signatures() == set()
+    [source] = _take(ledger, folder).new
+    assert source.file.sha256 == files.sha256_of(source.path)
+
+
+def test_a_file_that_is_gone_before_it_is_read_leaves_nothing(ledger: Ledger, folder: Path) -> None:
+    (folder / "a.csv").write_text("1")
+    seen = list(look(folder).items())
+    (folder / "a.csv").unlink()
+    assert take(ledger, folder, seen, at=AT) == Taken((), (), (), ())
+    assert ledger.rows("SELECT * FROM files") == []
 
 
 def test_a_link_that_leads_out_of_the_folder_is_not_followed(ledger: Ledger, folder: Path) -> None:

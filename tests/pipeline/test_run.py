@@ -293,6 +293,18 @@ def test_another_companys_file_is_quarantined_with_the_reason(released: Home, te
     assert _work(released) == []
 
 
+def test_copies_of_a_file_that_cannot_be_read_are_set_aside_with_it_in_one_run(released: Home) -> None:
+    for name in ("a.csv", "b.csv", "c.csv", "d.csv.gz"):
+        (released.source / name).write_bytes(b"")
+    first, packed = _work(released)  # what its name says to be packed may be good where the others are not
+    assert (first.status, packed.status) == (Status.DONE, Status.DONE)
+    with Ledger.open(released.ledger) as ledger:
+        found = {row["path"]: row for row in ledger.files() if row["path"] != "telco-2026-01.csv"}
+    assert {row["state"] for row in found.values()} == {"quarantined"}
+    assert found["c.csv"]["reason"] == f"the same bytes as a.csv: {found['a.csv']['reason']}"
+    assert _work(released) == []
+
+
 def test_broken_rows_are_set_aside_and_the_others_learned_from(home: Home, telco: tuple[Path, ...]) -> None:
     lines = telco[0].read_text().splitlines()
     lines[5] += ",surplus"
@@ -344,6 +356,15 @@ def _declared(source: Path) -> str:
     columns = source.read_text().partition("\n")[0].split(",")
     kinds = {name: "number" if name in numbers else "date" if name == "month" else "text" for name in columns}
     return json.dumps(kinds)
+
+
+def test_copies_of_a_request_wait_with_it(make_home: Callable[..., Home], telco: tuple[Path, ...]) -> None:
+    home = make_home(f"{TELCO}columns: {_declared(telco[0])}\n")
+    for name in ("a.csv", "b.csv", "c.csv"):
+        _without_target(telco[1], home.source / name)
+    assert {outcome.status for outcome in _work(home)} == {Status.DONE}
+    assert set(_states(home).values()) == {"waiting"}
+    assert _work(home) == []
 
 
 def test_a_request_beside_a_champion_is_predicted_at_once_and_trains_nothing(
