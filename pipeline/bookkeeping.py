@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.gate import Evidence
 from churnwatch.pipeline.ingest import FileAccount, WrittenPart
-from churnwatch.pipeline.load import QuarantineCount, Refused
+from churnwatch.pipeline.load import Opened, QuarantineCount, Refused
 from churnwatch.pipeline.profile import ColumnProfile
 from churnwatch.pipeline.records import (
+    DIALECT,
     Batch,
     FileEvent,
     FileFinding,
@@ -38,6 +41,18 @@ def file_records(
                     account.holdout_positives, account.first_date, account.last_date)  # fmt: skip
     for text in account.findings:
         yield FileFinding(run, number, "reading", text)
+
+
+def dialect_records(
+    run: int, accounts: Sequence[FileAccount], opened: Sequence[Opened], before: Dialect | None
+) -> Iterator[FileFinding]:
+    """Yield the dialect of each file that was read otherwise than the one before it; the next one is held to it."""
+    dialects = {each.source.file.file: each.opening.dialect for each in opened if not each.opening.is_parquet}
+    for account in accounts:
+        dialect = dialects.get(account.source.file.file, before)
+        if dialect is not None and dialect != before:
+            yield FileFinding(run, account.source.file.file, DIALECT, json.dumps(dataclasses.asdict(dialect)))
+        before = dialect
 
 
 def refusal_record(run: int, at: str, refused: Refused) -> FileEvent:

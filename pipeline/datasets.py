@@ -5,6 +5,7 @@ A declared glob decides first which data set a file belongs to; what matches non
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from churnwatch.pipeline import bookkeeping, ingest, load, profile
+from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
@@ -62,6 +64,12 @@ def paths(home: Home, ledger: Reader, dataset: str = MAIN, *, definition: str | 
     return [home.ingested / part.part for part in ledger.parts(dataset, definition=definition)]
 
 
+def pinned(settings: Settings, ledger: Reader, dataset: str = MAIN) -> Dialect | None:
+    """Return the dialect in which the newest file of a data set was read, None before there is one."""
+    known = [row["text"] for row in ledger.dialects() if role(settings, row["path"]) == dataset]
+    return Dialect(**json.loads(known[-1])) if known else None
+
+
 class Intake:
     """Takes a run's files into their data sets. Everything becomes known to the ledger in one transaction."""
 
@@ -84,7 +92,8 @@ class Intake:
 
     def _into(self, dataset: Dataset, sources: Sequence[Source], *, promise_holdout: bool) -> None:
         home, settings = self._home, self._home.settings
-        found = self._without_labels(load.classify(sources, dataset.schema, settings.csv))
+        before = pinned(settings, self._ledger, dataset.name)
+        found = self._without_labels(load.classify(sources, dataset.schema, settings.csv, before))
         loaded = load.load(found.labelled, dataset.schema, settings.csv, self._local)
         ingested = ingest.ingest(
             loaded,
@@ -104,6 +113,7 @@ class Intake:
         self.warnings += bookkeeping.file_warnings(ingested.accounts, named=dataset.schema.id is not None)
         for account in ingested.accounts:
             self._records += bookkeeping.file_records(self._run, self._at, account, with_batch=dataset.is_main)
+        self._records += bookkeeping.dialect_records(self._run, ingested.accounts, found.labelled, before)
         for refused in (*found.refused, *loaded.refused):
             self._records.append(bookkeeping.refusal_record(self._run, self._at, refused))
         self._records += [bookkeeping.quarantine_record(self._run, each) for each in loaded.quarantines]

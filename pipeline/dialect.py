@@ -68,6 +68,11 @@ class Dialect:
             plain, delimiter=self.delimiter, quotechar=self.quote, skipinitialspace=self.spaced, strict=strict
         )
 
+    @property
+    def shown(self) -> str:
+        """All of it, in words."""
+        return ", ".join((f"delimiter `{self.delimiter}`", *self.findings))
+
     def unescaped(self, line: str) -> str:
         """Return a line with doubled quotes in place of escaped ones in quoted cells; other backslashes are text."""
         return line if self.escape is None else _quoted_cells(self.delimiter).sub(_doubled, line)
@@ -119,15 +124,22 @@ class Head:
         return self.dialect.findings + before
 
 
-def detect(sample: str, *, delimiter: str | None = None, expected: Sequence[str] = ()) -> Head | None:
+def detect(
+    sample: str, *, delimiter: str | None = None, expected: Sequence[str] = (), pinned: Dialect | None = None
+) -> Head | None:
     """Find dialect and header of a file; None where nothing in the sample can be a header.
 
     Args:
         sample: whole lines from its beginning.
         delimiter: the one that it has, if that is known.
         expected: names that its header should have.
+        pinned: how the source's former file was read; kept as long as it explains all of the sample.
     """
     lines = list(io.StringIO(sample, newline=""))
+    if pinned is not None and delimiter in (None, pinned.delimiter):
+        as_before = _as_before(lines, pinned, expected)
+        if as_before is not None:
+            return as_before
     best: tuple[float, Head] | None = None
     for choice in ((delimiter,),) if delimiter else (DELIMITERS, _RARE_DELIMITERS):
         for dialect in _candidates(choice, sample):
@@ -137,6 +149,19 @@ def detect(sample: str, *, delimiter: str | None = None, expected: Sequence[str]
         if best is not None and len(best[1].header) > 1:
             break
     return best[1] if best else None
+
+
+def _as_before(lines: Sequence[str], pinned: Dialect, expected: Sequence[str]) -> Head | None:
+    """Return what the pinned dialect finds, if that has the names that are expected and every row fits."""
+    otherwise = pinned.quote != '"' and any('"' in line for line in lines)
+    if otherwise or not _is_clean(lines, pinned):
+        return None
+    scored = _explained(lines, pinned, expected)
+    if scored is None or len(set(expected) - set(scored[1].header)) > 1:  # a request to score has no target
+        return None
+    head = scored[1]
+    below = [row for row in _rows(lines, pinned) if row.line > head.line]
+    return head if all(len(row.cells) == len(head.header) for row in below) else None
 
 
 def _candidates(delimiters: Sequence[str], sample: str) -> list[Dialect]:
@@ -160,6 +185,10 @@ def _scored(lines: Sequence[str], dialect: Dialect, expected: Sequence[str]) -> 
     """Return how well a dialect explains the lines, with the header that it finds."""
     if (dialect.spaced and not _is_spaced(lines, dialect)) or (dialect.quote != '"' and not _is_quoted(lines, dialect)):
         return None
+    return _explained(lines, dialect, expected)
+
+
+def _explained(lines: Sequence[str], dialect: Dialect, expected: Sequence[str]) -> tuple[float, Head] | None:
     rows = _rows(lines, dialect)
     width = _usual_width(rows) if rows else 0
     if not rows or (dialect.delimiter in _RARE_DELIMITERS and width < _WIDE):

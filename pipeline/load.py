@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from churnwatch.pipeline import cells, scan
 from churnwatch.pipeline.blocks import BadRow, Block, forget, read_blocks
+from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB, Engine, literal, name
 from churnwatch.pipeline.read import Opening, Refusal, open_csv
 from churnwatch.pipeline.records import SourceFile
@@ -107,24 +108,29 @@ class Piece:
     rows: dict[int, int]
 
 
-def classify(sources: Sequence[Source], schema: Schema, csv: Csv) -> Classified:
-    """Sort files by their headers: rows to learn from, requests to score (no target), not ours."""
+def classify(sources: Sequence[Source], schema: Schema, csv: Csv, pinned: Dialect | None = None) -> Classified:
+    """Sort files by their headers: rows to learn from, requests to score (no target), not ours.
+
+    The dialect of the former file of their source is `pinned`, and goes on from file to file.
+    """
     labelled, requests, refused = [], [], []
     for source in sources:
-        opened = open_source(source, schema, csv)
+        opened = open_source(source, schema, csv, pinned)
         if isinstance(opened, Refused):
             refused.append(opened)
-        elif schema.target is None or schema.target in opened.opening.header:
+            continue
+        pinned = pinned if opened.opening.is_parquet else opened.opening.dialect
+        if schema.target is None or schema.target in opened.opening.header:
             labelled.append(opened)
         else:
             requests.append(opened)
     return Classified(tuple(labelled), tuple(requests), tuple(refused))
 
 
-def open_source(source: Source, schema: Schema, csv: Csv) -> Opened | Refused:
+def open_source(source: Source, schema: Schema, csv: Csv, pinned: Dialect | None = None) -> Opened | Refused:
     """Read a file's header and hold it against the schema."""
     try:
-        opening = open_csv(source.path, csv, expected=schema.names)
+        opening = open_csv(source.path, csv, expected=schema.names, pinned=pinned)
     except OSError as error:
         return Refused(source, f"cannot be read: {error.strerror or error}")
     if isinstance(opening, Refusal):

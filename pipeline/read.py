@@ -99,18 +99,21 @@ def text_of(path: Path, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(binary(path), encoding=encoding, newline="")
 
 
-def open_csv(path: Path, csv: Csv = _ANY, *, expected: Sequence[str] = ()) -> Opening | Refusal:
+def open_csv(
+    path: Path, csv: Csv = _ANY, *, expected: Sequence[str] = (), pinned: Dialect | None = None
+) -> Opening | Refusal:
     """Find out encoding, dialect and header.
 
     Args:
         path: of the file.
         csv: its delimiter, if that is known, and how large it may be.
         expected: names that its header should have.
+        pinned: the dialect of the file before it.
     """
     if _is_parquet(path):
         return _open_parquet(path, csv)
     try:
-        return _open_text(path, csv, expected)
+        return _open_text(path, csv, expected, pinned)
     except _RefusedError as error:
         return Refusal(str(error))
 
@@ -119,7 +122,7 @@ class _RefusedError(Exception):
     """Why a file is no table, or too large."""
 
 
-def _open_text(path: Path, csv: Csv, expected: Sequence[str]) -> Opening | Refusal:
+def _open_text(path: Path, csv: Csv, expected: Sequence[str], pinned: Dialect | None) -> Opening | Refusal:
     max_line = csv.max_line_mb << 20
     if _packed_by(path) == "none" and path.stat().st_size > csv.max_gb * _GB:
         raise _RefusedError(f"it has more than {csv.max_gb:,} GB; see csv.max_gb")
@@ -131,12 +134,15 @@ def _open_text(path: Path, csv: Csv, expected: Sequence[str]) -> Opening | Refus
         raise _RefusedError(f"not a text file: byte {error.start} is no {encoding}") from None
     _refuse_no_table(sample)
     _refuse_too_wide(sample, csv)
-    head = _usual(sample, csv.delimiter, expected) or detect(sample, delimiter=csv.delimiter, expected=expected)
+    head = _usual(sample, csv.delimiter, expected) if pinned is None or pinned.is_usual else None
+    head = head or detect(sample, delimiter=csv.delimiter, expected=expected, pinned=pinned)
     if head is None:
         raise _RefusedError("line 1: the header cannot be read: its quotes do not fit")
     width = head.width if head.is_off else None
     off = (f"the header has {len(head.header)} names where the rows have {width} cells",) if width else ()
-    told = (*findings, *head.findings, *off)
+    changed = pinned is not None and head.dialect != pinned
+    otherwise = (f"read otherwise than the file before it ({head.dialect.shown})",) if changed else ()
+    told = (*findings, *head.findings, *otherwise, *off)
     found = Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width, max_line,
                     _most_bytes(path, csv))  # fmt: skip
     return _checked(found, csv)

@@ -23,6 +23,7 @@ class FileState(StrEnum):
     RETRY = "retry"  # somebody asked for it to be read again, or the disk could not be read just then
 
 
+DIALECT = "dialect"  # the kind of finding that says how the cells of a file, and of the next ones, are told apart
 UNREADABLE = "unreadable"  # stands where the hash would, of a file whose bytes could not be read
 
 

@@ -28,7 +28,7 @@ from churnwatch.pipeline import (
 )
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.compaction import compact
-from churnwatch.pipeline.datasets import Dataset, Intake, of_main, paths, role
+from churnwatch.pipeline.datasets import Dataset, Intake, of_main, paths, pinned, role
 from churnwatch.pipeline.engine import DuckDB, Engine, name
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate
@@ -371,6 +371,7 @@ class Steps:
             [each for each in of_main(self._home.settings, sources) if each.unchanged()],
             self._schema,
             self._home.settings.csv,
+            pinned(self._home.settings, self._ledger),
         )
         return list(classified.requests)
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from churnwatch.pipeline.errors import LedgerError, NotFoundError
 from churnwatch.pipeline.records import (
+    DIALECT,
     Batch,
     Champion,
     Decision,
@@ -37,6 +38,7 @@ _BREAKDOWNS = (
     " WHERE r.run = h.run AND e.state = 'retry'), '')"
 )
 
+_FINDINGS = "SELECT g.run, g.file, f.path, g.kind, g.text FROM file_findings g JOIN files f USING (file)"
 _PARTS = "SELECT * FROM parts WHERE part NOT IN (SELECT part FROM part_replacements)"
 
 
@@ -145,12 +147,12 @@ class Reader:
 
     def findings(self, file: int | None = None) -> list[Row]:
         """Return what was guessed or left out when files were read."""
-        where, values = ("WHERE file = ?", (file,)) if file is not None else ("", ())
-        return self.rows(
-            f"SELECT g.run, g.file, f.path, g.kind, g.text FROM file_findings g JOIN files f USING (file) {where}"
-            " ORDER BY g.rowid",
-            *values,
-        )
+        where, values = ("AND file = ?", (file,)) if file is not None else ("", ())
+        return self.rows(f"{_FINDINGS} WHERE g.kind <> '{DIALECT}' {where} ORDER BY g.rowid", *values)
+
+    def dialects(self) -> list[Row]:
+        """Return how files were read, one row wherever that changed, oldest first."""
+        return self.rows(f"{_FINDINGS} WHERE g.kind = '{DIALECT}' ORDER BY g.rowid")
 
     def quarantines(self, run: int | None = None) -> list[Row]:
         """Return counts of quarantined rows by file, check and column."""

@@ -122,3 +122,42 @@ def test_what_is_accepted_of_a_polluted_file_is_what_was_written(
     if len(found) > len(drawn.whole):
         assert noted  # the spoilt row was read, and that is said
         assert drawn.is_spoilt
+
+
+# -- pinned by the file before ----------------------------------------------------------------------------------
+
+
+def test_what_the_file_before_was_read_by_explains_a_file_that_could_be_read_otherwise() -> None:
+    text, usual, odd = "id,name\n1,'a'\n2,'b'\n", Dialect(","), Dialect(",", quote="'")
+    heads = [detect(text, expected=["id", "name"], pinned=pinned) for pinned in (None, usual, odd)]
+    assert [head.dialect for head in heads if head] == [usual, usual, odd]
+
+
+def test_an_unusual_dialect_is_kept_where_a_file_gives_no_hint_of_it() -> None:
+    found = detect("id,name\n1,a\n", expected=["id", "name"], pinned=Dialect(",", quote="'"))
+    assert found is not None
+    assert found.dialect == Dialect(",", quote="'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["id;name\n1;a\n2;b\n", "id,name\n1,'a,b'\n2,'c'\n", 'id,name\n1,"a \\"b\\""\n2,"c, d"\n'],
+    ids=["another delimiter", "another quote", "an escape"],
+)
+@pytest.mark.parametrize("pinned", [Dialect(","), Dialect("|"), Dialect("|", quote="'")])
+def test_a_file_that_the_pinned_dialect_does_not_explain_is_looked_at_anew(text: str, pinned: Dialect) -> None:
+    assert detect(text, expected=["id", "name"], pinned=pinned) == detect(text, expected=["id", "name"])
+
+
+def test_double_quotes_are_not_taken_for_text_because_the_file_before_had_others() -> None:
+    text = 'id,name\n1,"a"\n2,"b"\n'
+    found = detect(text, expected=["id", "name"], pinned=Dialect(",", quote="'"))
+    assert found is not None
+    assert found.dialect == Dialect(",")
+
+
+def test_a_file_without_the_names_that_are_expected_is_looked_at_anew() -> None:
+    text = "x|y,z|t\n1|2,3|4\n"
+    found = detect(text, expected=["x", "y,z", "t"], pinned=Dialect(","))
+    assert found is not None
+    assert found.dialect == Dialect("|")

@@ -445,6 +445,23 @@ def test_columns_called_as_those_of_the_predictions_are_kept(make_home: Callable
     assert table.num_rows == 80
 
 
+def test_files_are_read_as_the_one_before_and_a_change_is_told_once(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    home = make_home(TELCO)
+    for number, month in enumerate(telco):
+        text = month.read_text()
+        (home.source / f"{number}.csv").write_text(text.replace(",", ";") if number > 1 else text)
+        _work(home)
+    with Ledger.open(home.ledger) as ledger:
+        assert [(row["path"], json.loads(row["text"])["delimiter"]) for row in ledger.dialects()] == [
+            ("0.csv", ","), ("2.csv", ";"),
+        ]  # fmt: skip
+        assert [(row["path"], row["text"]) for row in ledger.findings()] == [
+            ("2.csv", "read otherwise than the file before it (delimiter `;`)")
+        ]
+
+
 # -- cut short and taken up again ------------------------------------------------------------------------------
 
 
