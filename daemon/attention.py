@@ -105,7 +105,8 @@ def _lies_there(home: Home, row: dict[str, object]) -> bool:
 
 
 def _was_not_read(row: dict[str, object]) -> bool:
-    tried_in_vain = row["state"] == FileState.RETRY and row["sha256"] == UNREADABLE
+    by_itself = row["sha256"] == UNREADABLE or row["run"] is not None  # and not because somebody asked for it
+    tried_in_vain = row["state"] == FileState.RETRY and by_itself
     return tried_in_vain or row["state"] in (FileState.QUARANTINED, FileState.FAILED)
 
 

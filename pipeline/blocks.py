@@ -425,6 +425,8 @@ def _read_parquet(opening: Opening, engine: DuckDB, table: str) -> Iterator[Bloc
                 yield Block(f"{table}_{number}", min(size, BLOCK))
                 line += len(batch)
     except (OSError, pa.ArrowException, DataError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise OSError(f"not a whole Parquet file ({' '.join(str(error).split())})") from error
 
 

@@ -57,7 +57,8 @@ def dialect_records(
 
 def refusal_record(run: int, at: str, refused: Refused) -> FileEvent:
     """Return what the ledger keeps of a file that was not read."""
-    return FileEvent(refused.source.file.file, run, at, FileState.QUARANTINED, reason=refused.reason)
+    state = FileState.RETRY if refused.may_pass else FileState.QUARANTINED
+    return FileEvent(refused.source.file.file, run, at, state, reason=refused.reason)
 
 
 def quarantine_record(run: int, counted: QuarantineCount) -> Quarantine:

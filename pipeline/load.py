@@ -8,6 +8,7 @@ typed block by block; where there is more than one, they wait on disk, so that m
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Csv
 
 BATCH = 1 << 24  # bytes of text that are typed at a time
+_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EHOSTDOWN, errno.ENOLINK}
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,14 @@ class Opened:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that was not read as a whole, and why; its rows are unknown."""
+    """A file that was not read as a whole, and why; its rows are unknown.
+
+    What the disk or the network did not give may be given another time.
+    """
 
     source: Source
     reason: str
+    may_pass: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ def open_source(source: Source, schema: Schema, csv: Csv, pinned: Dialect | None
     try:
         opening = open_csv(source.path, csv, expected=schema.names, pinned=pinned)
     except OSError as error:
-        return Refused(source, f"cannot be read: {error.strerror or error}")
+        return _unread(source, error)
     if isinstance(opening, Refusal):
         return Refused(source, opening.reason)
     if opening.width is not None:
@@ -146,6 +152,12 @@ def open_source(source: Source, schema: Schema, csv: Csv, pinned: Dialect | None
     unknown = [column for column in opening.header if column not in schema.columns]
     findings = opening.findings + ((f"{len(unknown)} column(s) left out: {_listed(unknown)}",) if unknown else ())
     return Opened(source, opening, findings)
+
+
+def _unread(source: Source, error: OSError | UnicodeError) -> Refused:
+    may_pass = isinstance(error, OSError) and error.errno in _PASSING
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return Refused(source, f"cannot be read: {why}{'; it is tried again' if may_pass else ''}", may_pass)
 
 
 def _advice(source: Source, opening: Opening, missing: Sequence[str], wanted: int, csv: Csv) -> str:
@@ -180,7 +192,7 @@ def load(opened: Sequence[Opened], schema: Schema, csv: Csv, engine: DuckDB, *, 
                 mended += block.mended
                 typing.add(number, block)
         except (OSError, UnicodeError) as error:
-            refused.append(Refused(file.source, f"cannot be read: {error}"))
+            refused.append(_unread(file.source, error))
             typing.leave_out(number)
             continue
         if file.source.unchanged():

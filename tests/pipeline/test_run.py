@@ -16,7 +16,9 @@ import pandas as pd
 import pyarrow.parquet
 import pytest
 
+from churnwatch.daemon import attention
 from churnwatch.pipeline import datasets, files, promotion, registry, run, scan, steps
+from churnwatch.pipeline import load as load_step
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.run import Outcome
@@ -616,6 +618,29 @@ def test_a_full_disk_is_one_line_and_the_run_is_taken_up_by_the_next_turn(
     assert record.getMessage() == f"run 1 failed: {outcome.line}"
     assert _ask(home, "SELECT status, error FROM run_history") == [{"status": "failed", "error": outcome.line}]
     assert _one(_work(home)).status is Status.DONE
+
+
+@pytest.mark.parametrize("where", ["open_csv", "read_blocks"])
+def test_a_file_that_the_disk_did_not_give_while_it_was_read_is_tried_again_by_itself(
+    home: Home, telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    _drop(home, telco[0])
+    with monkeypatch.context() as patch:
+
+        def broken(*_: Any, **__: Any) -> Any:
+            raise OSError(5, "Input/output error")
+
+        patch.setattr(load_step, where, broken)
+        for _ in range(2):
+            assert _one(_work(home)).status is Status.DONE
+            [row] = _ask(home, "SELECT state, reason FROM what_became_of_files")
+            assert row == {"state": "retry", "reason": "cannot be read: Input/output error; it is tried again"}
+            with Ledger.open(home.ledger) as ledger:
+                assert any(telco[0].name in line for line in attention.of(home, ledger))
+    assert _one(_work(home)).status is Status.DONE
+    assert _states(home) == {telco[0].name: "ingested"}
+    with Ledger.open(home.ledger) as ledger:
+        assert ledger.row_totals()["accepted"] == 240
 
 
 def test_a_setting_that_cannot_be_met_fails_until_it_is_mended(
