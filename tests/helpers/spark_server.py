@@ -16,13 +16,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 DEADLINE = 120.0  # seconds; a start takes about 10
+# Code is compiled once and run once or twice here: the quick compiler is enough, and none for each query.
+JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 CONF = {
     "spark.cores.max": "2",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
+    "spark.executor.extraJavaOptions": JVM,
     "spark.executor.memory": "1g",
     "spark.sql.catalogImplementation": "in-memory",
-    "spark.sql.shuffle.partitions": "4",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.shuffle.partitions": "2",
     "spark.ui.enabled": "false",
 }
 
@@ -109,7 +113,7 @@ class SparkServer:
             "SPARK_LOCAL_DIRS": str(self._folder / "local"),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "SPARK_MASTER_OPTS": "-Dspark.master.rest.enabled=false",  # it has a fixed port
-            "SPARK_SUBMIT_OPTS": f"-Djava.io.tmpdir={self._folder}",  # what a killed server leaves lies there
+            "SPARK_SUBMIT_OPTS": f"{JVM} -Djava.io.tmpdir={self._folder}",  # what a killed server leaves lies there
         }
 
     def _wait_for(self, port: int, process: subprocess.Popen[bytes]) -> None:
