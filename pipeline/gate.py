@@ -1,23 +1,25 @@
 """May this candidate replace the champion? Values in, a decision with its evidence out.
 
-Both are evaluated now, on the same rows, which neither was trained on. `proven` draws the paired bootstrap of the
-difference of F1 as a multinomial over the eight cells of target × champion's decision × candidate's decision: F1
-depends on nothing but their counts, so this equals resampling rows (Efron and Tibshirani, An Introduction to the
-Bootstrap, 1993, ch. 8 and 16), at a cost that does not grow with the rows.
+Both are evaluated now, on the same rows, which neither was trained on. What can be said of the difference is in
+`paired`; docs/decisions.md has what each policy promises and costs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from churnwatch.pipeline.paired import Cells, Labels, bootstrap, count_cells, values, wealth
 from churnwatch.pipeline.records import Decision
 from churnwatch.pipeline.settings import Gate, Policy
 
-Labels = npt.NDArray[np.int64]
 _ENOUGH_TO_WARN = 30
+_NORMAL_5 = 1.645  # how many standard errors from the middle 5 % begin
+_POWER_80 = 0.842
 
 
 @dataclass(frozen=True)
@@ -49,28 +51,77 @@ class Evidence:
     low: float | None = None
     high: float | None = None
     p_value: float | None = None
-    cells: tuple[int, ...] | None = None
+    cells: Cells | None = None
     warning: str | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Champion and candidate on the same rows."""
+
+    cells: Cells
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(self.cells)
+
+    @property
+    def positives(self) -> int:
+        """How many of them are positive."""
+        return sum(self.cells[4:])
+
+    def of(self, metric: str) -> tuple[float, float]:
+        """Return a metric of the champion and of the candidate."""
+        old, new = values(metric, np.array([self.cells], dtype=np.float64))[0]
+        return float(old), float(new)
+
+    @cached_property
+    def f1(self) -> tuple[float, float]:
+        """F1 of the champion and of the candidate."""
+        return self.of("f1")
+
+    @property
+    def delta(self) -> float:
+        """By how much the candidate's F1 is higher."""
+        return self.f1[1] - self.f1[0]
+
+    @property
+    def facts(self) -> str:
+        """Both in words."""
+        return f"F1 {self.f1[1]:.3f} against {self.f1[0]:.3f} on the same {self.rows:,} holdout rows"
+
+    def evidence(self, decision: Decision, sentence: str, **more: Any) -> Evidence:
+        """Return a decision that rests on this."""
+        return Evidence(decision, sentence, self.rows, self.positives, self.f1[1], self.f1[0], self.delta,
+                        cells=self.cells, **more)  # fmt: skip
 
 
 def decide(y: Labels, champion: Labels, candidate: Labels, gate: Gate, *, seed: int = 0) -> Evidence:
     """Decide between a champion and a candidate.
 
     Args:
-        y: (n,) labels of the holdout, 0 or 1.
+        y: (n,) labels of the holdout, 0 or 1, in the order in which they came.
         champion: (n,) the champion's decisions on these rows, at its own threshold.
         candidate: (n,) the candidate's decisions, at its own.
         gate: policy and bounds.
         seed: of the resampling.
     """
-    rows, positives = len(y), int(np.sum(y))
-    if not rows:
-        return _undecidable(rows, positives, "the holdout has no labelled rows yet")
-    cells = count_cells(y, champion, candidate)
-    old, new = (float(value) for value in _f1(np.array([cells], dtype=np.float64))[0])
-    if gate.policy is Policy.BETTER:
-        return _better(cells, rows, positives, old, new)
-    return _proven(cells, rows, positives, old, new, gate, seed)
+    if not len(y):
+        why = "the holdout has no labelled rows yet"
+        return Evidence(Decision.UNDECIDABLE, f"Kept the champion, undecided: {why}.", 0, 0)
+    found = Compared(count_cells(y, champion, candidate))
+    if gate.policy is Policy.ALWAYS:
+        decided = _always(found)
+    elif gate.policy is Policy.BETTER:
+        decided = _better(found)
+    elif (short := _short_of(found.positives, found.rows, gate)) is not None:
+        return found.evidence(Decision.UNDECIDABLE, f"Kept the champion, undecided: {short}.")
+    elif gate.policy is Policy.STRICT:
+        decided = _strict(found, gate, wealth(y, champion, candidate))
+    else:
+        decided = _proven(found, gate, seed)
+    return _guarded(decided, found, gate)
 
 
 def decide_first(y: Labels, candidate: Labels, *, baseline: float, gate: Gate) -> Evidence:
@@ -86,8 +137,7 @@ def decide_first(y: Labels, candidate: Labels, *, baseline: float, gate: Gate) -
     if not rows:
         return Evidence(Decision.FIRST, "Released as the first model; there is no holdout row yet to judge it by.",
                         0, 0, warning="the holdout is empty: nobody knows how good this model is")  # fmt: skip
-    _, new = _f1(np.array([count_cells(y, candidate, candidate)], dtype=np.float64))[0]
-    new = float(new)
+    new = Compared(count_cells(y, candidate, candidate)).f1[1]
     able = _short_of(positives, rows, gate) is None
     if able and new <= baseline:
         decision, warning = Decision.REFUSED, None
@@ -100,75 +150,65 @@ def decide_first(y: Labels, candidate: Labels, *, baseline: float, gate: Gate) -
     return Evidence(decision, sentence, rows, positives, new, baseline, new - baseline, warning=warning)
 
 
-def count_cells(y: Labels, champion: Labels, candidate: Labels) -> tuple[int, ...]:
-    """Return how many rows fall into each of the eight cells of target × champion × candidate."""
-    index = 4 * np.asarray(y) + 2 * np.asarray(champion) + np.asarray(candidate)
-    return tuple(int(count) for count in np.bincount(index.astype(np.int64), minlength=8))
+def _always(found: Compared) -> Evidence:
+    return found.evidence(Decision.PROMOTED, f"Promoted, as policy `always` has it: {found.facts}.")
 
 
-def _f1(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the F1 of champion and candidate, shape (k, 2), from counts of the eight cells, shape (k, 8)."""
-    positives = counts[:, 4:].sum(axis=1)
-    found = []
-    for mask in (2, 1):
-        decided = [cell for cell in range(8) if cell & mask]
-        hits = counts[:, [cell for cell in decided if cell >= 4]].sum(axis=1)  # noqa: PLR2004
-        size = positives + counts[:, decided].sum(axis=1)
-        found.append(np.divide(2 * hits, size, out=np.zeros_like(size), where=size > 0))
-    return np.stack(found, axis=1)
+def _better(found: Compared) -> Evidence:
+    rows, positives = found.rows, found.positives
+    facts = found.facts.replace("F1 ", "F1, ", 1)
+    few = f"policy `better` on {rows:,} holdout rows ({positives:,} positive) is little more than a coin toss"
+    warning = few if min(positives, rows - positives) < _ENOUGH_TO_WARN else None
+    if found.delta > 0:
+        return found.evidence(Decision.PROMOTED, f"Promoted: higher {facts}.", warning=warning)
+    return found.evidence(Decision.KEPT, f"Kept the champion: no higher {facts}.", warning=warning)
 
 
-def _better(cells: tuple[int, ...], rows: int, positives: int, old: float, new: float) -> Evidence:
-    few = min(positives, rows - positives)
-    warning = (
-        f"policy `better` on {rows:,} holdout rows ({positives:,} positive) is little more than a coin toss"
-        if few < _ENOUGH_TO_WARN
-        else None
-    )
-    promoted = new > old
-    word = "Promoted: higher" if promoted else "Kept the champion: no higher"
-    return Evidence(
-        Decision.PROMOTED if promoted else Decision.KEPT,
-        f"{word} F1, {new:.3f} against {old:.3f} on the same {rows:,} holdout rows.",
-        rows, positives, new, old, new - old, cells=cells, warning=warning,
-    )  # fmt: skip
+def _proven(found: Compared, gate: Gate, seed: int) -> Evidence:
+    low, high, p_value = bootstrap(found.cells, resamples=gate.resamples, seed=seed)
+    spread = f"difference {found.delta:+.4f}, 90 % interval {low:+.4f} to {high:+.4f}, p = {p_value:.4f}"
+    doubt = f"but that may be luck ({spread}){_would_tell(found, low, high)}"
+    decision, sentence = _by_proof(found, gate, spread, doubt if p_value > gate.alpha else None)
+    return found.evidence(decision, sentence, low=low, high=high, p_value=p_value)
 
 
-def _proven(
-    cells: tuple[int, ...], rows: int, positives: int, old: float, new: float, gate: Gate, seed: int
-) -> Evidence:
-    short = _short_of(positives, rows, gate)
-    if short is not None:
-        return _undecidable(rows, positives, short, new, old, cells)
-    low, high, p_value = bootstrap(cells, resamples=gate.resamples, seed=seed)
-    delta = new - old
-    promoted = delta >= gate.min_delta and p_value <= gate.alpha
-    facts = f"F1 {new:.3f} against {old:.3f} on the same {rows:,} holdout rows"
-    spread = f"difference {delta:+.4f}, 90 % interval {low:+.4f} to {high:+.4f}, p = {p_value:.4f}"
-    if promoted:
-        sentence = f"Promoted: {facts} ({spread})."
-    elif delta < gate.min_delta:
-        sentence = f"Kept the champion: {facts} ({spread}); at least {gate.min_delta:+.3f} is asked for."
-    else:
-        sentence = f"Kept the champion: {facts}, but that may be luck ({spread})."
-    return Evidence(Decision.PROMOTED if promoted else Decision.KEPT, sentence,
-                    rows, positives, new, old, delta, low, high, p_value, cells)  # fmt: skip
+def _strict(found: Compared, gate: Gate, most: float) -> Evidence:
+    bet = f"a bet on it came to {most:,.3g} times its stake, and {gate.threshold:g} are proof"
+    spread = f"difference {found.delta:+.4f}; {bet}"
+    doubt = f"but that is not beyond doubt ({spread})"
+    decision, sentence = _by_proof(found, gate, spread, doubt if most < gate.threshold else None)
+    return found.evidence(decision, sentence, p_value=1 / most)
 
 
-def bootstrap(cells: tuple[int, ...], *, resamples: int, seed: int) -> tuple[float, float, float]:
-    """Return 5th and 95th percentile of the F1 difference over resamples, and the one-sided p-value.
+def _by_proof(found: Compared, gate: Gate, spread: str, doubt: str | None) -> tuple[Decision, str]:
+    """Promote what is better by enough, and beyond doubt."""
+    if found.delta < gate.min_delta:
+        asked = f"at least {gate.min_delta:+.3f} is asked for"
+        return Decision.KEPT, f"Kept the champion: {found.facts} ({spread}); {asked}."
+    if doubt is not None:
+        return Decision.KEPT, f"Kept the champion: {found.facts}, {doubt}."
+    return Decision.PROMOTED, f"Promoted: {found.facts} ({spread})."
 
-    Args:
-        cells: rows in each of the eight cells, as `count_cells` has them.
-        resamples: how many.
-        seed: of the random numbers.
-    """
-    total = sum(cells)
-    drawn = np.random.default_rng(seed).multinomial(total, np.array(cells) / total, size=resamples)
-    values = _f1(drawn.astype(np.float64))
-    deltas = values[:, 1] - values[:, 0]
-    low, high = np.quantile(deltas, [0.05, 0.95])
-    return float(low), float(high), float((1 + np.sum(deltas <= 0)) / (1 + resamples))
+
+def _would_tell(found: Compared, low: float, high: float) -> str:
+    """Say how many rows would tell a difference like this one from luck in four of five cases."""
+    if found.delta <= 0:
+        return ""
+    error = (high - low) / (2 * _NORMAL_5)
+    needed = math.ceil(found.rows * ((_NORMAL_5 + _POWER_80) * error / found.delta) ** 2)
+    return f"; about {needed:,} rows would tell" if needed > found.rows else ""
+
+
+def _guarded(decided: Evidence, found: Compared, gate: Gate) -> Evidence:
+    """Keep the champion where the candidate would be promoted but falls too far in what is guarded."""
+    if decided.decision is not Decision.PROMOTED:
+        return decided
+    for metric, most in gate.guards.items():
+        old, new = found.of(metric)
+        if old - new > most:
+            fell = f"but {metric} falls from {old:.3f} to {new:.3f}, and `gate.guards` allows {most:g}"
+            return replace(decided, decision=Decision.KEPT, sentence=f"Kept the champion: {found.facts}, {fell}.")
+    return decided
 
 
 def _short_of(positives: int, rows: int, gate: Gate) -> str | None:
@@ -176,17 +216,10 @@ def _short_of(positives: int, rows: int, gate: Gate) -> str | None:
     if min(positives, negatives) >= gate.min_positives:
         return None
     return (f"the holdout has {positives:,} positive and {negatives:,} negative rows;"
-            f" {gate.min_positives} of each are needed")  # fmt: skip
+            f" {gate.min_positives} of each are needed{_rows_for(gate, positives, negatives)}")  # fmt: skip
 
 
-def _undecidable(
-    rows: int,
-    positives: int,
-    why: str,
-    new: float | None = None,
-    old: float | None = None,
-    cells: tuple[int, ...] | None = None,
-) -> Evidence:
-    delta = None if new is None or old is None else new - old
-    return Evidence(Decision.UNDECIDABLE, f"Kept the champion, undecided: {why}.",
-                    rows, positives, new, old, delta, cells=cells)  # fmt: skip
+def _rows_for(gate: Gate, positives: int, negatives: int) -> str:
+    """Say how many rows would hold enough of the rarer kind, if that goes on as it is."""
+    fewer = min(positives, negatives)
+    return f", about {math.ceil((positives + negatives) * gate.min_positives / fewer):,} rows" if fewer else ""

@@ -56,8 +56,10 @@ class ColumnType(StrEnum):
 class Policy(StrEnum):
     """How the gate compares a candidate with the champion."""
 
+    ALWAYS = "always"
     BETTER = "better"
     PROVEN = "proven"
+    STRICT = "strict"
 
 
 class _Checked(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -131,6 +133,9 @@ class Training(_Checked, frozen=True):
     max_gap: Share = 0.1  # F1 on the training rows less F1 on the holdout, above which the report warns
 
 
+Guarded = Literal["precision", "recall", "accuracy"]
+
+
 class Gate(_Checked, frozen=True):
     """When a candidate may replace the champion."""
 
@@ -138,6 +143,8 @@ class Gate(_Checked, frozen=True):
     min_delta: Share = 0.005
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     resamples: Count = 2000
+    threshold: Annotated[float, Meta(gt=1)] = 20.0  # of `strict`: how many times its stake a bet must come to
+    guards: dict[Guarded, Share] = {}  # by how much these may fall at most in a candidate that is promoted
     min_positives: Annotated[int, Meta(ge=0)] = 30  # and as many negatives; below it, the gate is undecidable
 
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from sklearn.metrics import f1_score
 
-from churnwatch.pipeline.gate import Evidence, bootstrap, count_cells, decide, decide_first
+from churnwatch.pipeline.gate import Evidence, decide, decide_first
+from churnwatch.pipeline.paired import bootstrap, count_cells
 from churnwatch.pipeline.records import Decision
 from churnwatch.pipeline.settings import Gate, Policy
 
@@ -127,7 +129,7 @@ def test_proven_is_undecidable_on_too_few_rows_of_a_class(positives: int, negati
     assert not evidence.decision.promotes
     assert evidence.sentence == (
         f"Kept the champion, undecided: the holdout has {positives} positive and {negatives} negative rows;"
-        " 30 of each are needed."
+        " 30 of each are needed, about 134 rows."
     )
     assert (evidence.candidate_value, evidence.champion_value, evidence.p_value) == (1.0, 0.0, None)
 
@@ -228,3 +230,70 @@ def test_a_candidate_better_by_five_points_on_five_thousand_rows_is_promoted() -
         deltas.append(evidence.delta)
     assert np.mean(deltas) == pytest.approx(0.05, abs=0.01)
     assert promoted / runs >= 0.95
+
+
+# -- policy strict ---------------------------------------------------------------------------------------------
+
+STRICT = Gate(policy=Policy.STRICT)
+
+
+def test_strict_promotes_what_is_better_beyond_doubt() -> None:
+    rng = np.random.default_rng(2)
+    y = (rng.random(3000) < 0.3).astype(np.int64)
+    evidence = decide(y, _flipped(rng, y, 0.2), _flipped(rng, y, 0.1), STRICT)
+    assert evidence.decision is Decision.PROMOTED
+    assert evidence.p_value is not None
+    assert evidence.p_value <= 0.05
+    assert "times its stake, and 20 are proof" in evidence.sentence
+
+
+def test_strict_keeps_the_champion_where_proven_would_take_the_risk() -> None:
+    rng = np.random.default_rng(2)
+    y, champion, candidate = _labels((300, 0, 0, 0), (100, 1, 1, 1), (40, 1, 0, 1), (24, 1, 1, 0))
+    order = rng.permutation(len(y))
+    rows = y[order], champion[order], candidate[order]
+    assert decide(*rows, PROVEN).decision is Decision.PROMOTED
+    evidence = decide(*rows, STRICT)
+    assert evidence.decision is Decision.KEPT
+    assert "but that is not beyond doubt" in evidence.sentence
+
+
+def test_strict_is_undecidable_on_too_few_rows_too() -> None:
+    assert decide(*_labels((29, 1, 0, 1), (100, 0, 0, 0)), STRICT).decision is Decision.UNDECIDABLE
+
+
+# -- policy always ---------------------------------------------------------------------------------------------
+
+
+def test_always_promotes_what_is_worse_and_says_so() -> None:
+    evidence = decide(*_labels((40, 1, 1, 1), (5, 1, 1, 0), (100, 0, 0, 0)), Gate(policy=Policy.ALWAYS))
+    assert evidence.decision is Decision.PROMOTED
+    assert evidence.sentence == (
+        "Promoted, as policy `always` has it: F1 0.941 against 1.000 on the same 145 holdout rows."
+    )
+
+
+# -- guards ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", [Policy.ALWAYS, Policy.BETTER, Policy.PROVEN])
+def test_a_candidate_that_falls_too_far_in_what_is_guarded_is_not_promoted(policy: Policy) -> None:
+    """It has a higher F1 by far fewer calls, and finds fewer of those who leave."""
+    rows = _labels((90, 1, 1, 1), (10, 1, 1, 0), (150, 0, 1, 0), (300, 0, 0, 0))
+    free, held = Gate(policy=policy), Gate(policy=policy, guards={"precision": 0.0, "recall": 0.02})
+    assert decide(*rows, free).decision is Decision.PROMOTED
+    evidence = decide(*rows, held)
+    assert evidence.decision is Decision.KEPT
+    assert evidence.sentence.endswith("but recall falls from 1.000 to 0.900, and `gate.guards` allows 0.02.")
+    assert decide(*rows, Gate(policy=policy, guards={"recall": 0.11})).decision is Decision.PROMOTED
+
+
+def test_a_difference_that_may_be_luck_says_how_many_rows_would_tell() -> None:
+    rows = _labels((300, 0, 0, 0), (100, 1, 1, 1), (12, 1, 0, 1), (8, 1, 1, 0))
+    sentence = decide(*rows, PROVEN).sentence
+    told = re.search(r"; about ([0-9,]+) rows would tell\.$", sentence)
+    assert told is not None
+    needed = int(told[1].replace(",", ""))
+    times = -(-needed // len(rows[0]))
+    assert 1 < times < 30
+    assert decide(*(np.tile(part, 2 * times) for part in rows), PROVEN).decision is Decision.PROMOTED

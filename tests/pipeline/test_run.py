@@ -489,10 +489,8 @@ def _raise_instead(patch: pytest.MonkeyPatch, step: str, error: BaseException) -
     patch.setattr(Steps, step, broken)
 
 
-def _always_promoted(cells: Any, rows: int, positives: int, old: float, new: float) -> Any:
-    return steps.gate.Evidence(
-        steps.gate.Decision.PROMOTED, "Promoted.", rows, positives, new, old, new - old, cells=cells
-    )
+def _always_promoted(found: steps.gate.Compared) -> steps.gate.Evidence:
+    return found.evidence(steps.gate.Decision.PROMOTED, "Promoted.")
 
 
 @pytest.fixture

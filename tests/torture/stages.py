@@ -16,7 +16,7 @@ import traced
 
 from churnwatch.daemon import work
 from churnwatch.pipeline import compaction, settings, steps, train
-from churnwatch.pipeline.gate import Decision, Evidence
+from churnwatch.pipeline.gate import Compared, Decision, Evidence
 from churnwatch.pipeline.run import Outcome, Progress
 from churnwatch.pipeline.sample import Like, write
 from churnwatch.pipeline.settings import Home
@@ -74,8 +74,8 @@ class Stage:
         steps.gate._better = self._decided
         return work.once(home, reason="drop", progress=progress)
 
-    def _decided(self, cells: tuple[int, ...], rows: int, positives: int, old: float, new: float) -> Evidence:
-        return Evidence(self.decision, "As the test wants it.", rows, positives, new, old, new - old, cells=cells)
+    def _decided(self, found: Compared) -> Evidence:
+        return found.evidence(self.decision, "As the test wants it.")
 
 
 def made(folder: Path, only: str | None = None) -> list[Stage]:
