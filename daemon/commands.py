@@ -11,7 +11,7 @@ from churnwatch.daemon import work
 from churnwatch.daemon.attention import DAEMON_LOCK
 from churnwatch.daemon.settle import Settler
 from churnwatch.daemon.writing import ledger_of
-from churnwatch.pipeline import export, feature_step, files, predict_file, registry, scan, schemas, settings
+from churnwatch.pipeline import datasets, export, feature_step, files, predict_file, registry, scan, schemas, settings
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import NotFoundError
@@ -57,7 +57,7 @@ def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, lis
         if champion is None:
             raise NotFoundError("there is no model yet; drop a CSV with the target first.")
         schema = schemas.current(home, ledger)
-        opened = predict_file.open_file(source, schema, home.settings.csv)
+        opened = predict_file.open_file(source, schema, home.settings.csv, datasets.pinned(home.settings, ledger))
         model = registry.load(home.models, champion.model, unpickle=home.settings.model_format.unpickles)
         featured = feature_step.featured(home, ledger, engine, schema)
         found, loaded = predict_file.predict_opened(

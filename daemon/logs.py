@@ -12,6 +12,7 @@ from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.settings import STATE_FOLDER
 
 _ERROR_LOG = "error.log"
+_MOST_ERRORS = 50  # in a chain of them
 
 
 def set_up(*, errors_only: bool = False) -> None:
@@ -27,10 +28,16 @@ def set_up(*, errors_only: bool = False) -> None:
 
 def traceback_of(error: BaseException) -> str:
     """Return where an error came through, without its own words: a library's may hold a customer's value."""
-    former = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    before = f"{traceback_of(former)}\nwhich led to:\n\n" if former is not None else ""
-    places = "".join(traceback.format_tb(error.__traceback__))
-    return f"{before}Traceback (most recent call last):\n{places}{type(error).__qualname__} (its words are left out)\n"
+    chain: list[BaseException] = []
+    each: BaseException | None = error
+    while each is not None and each not in chain and len(chain) < _MOST_ERRORS:
+        chain.insert(0, each)
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
+    return "\nwhich led to:\n\n".join(
+        f"Traceback (most recent call last):\n{''.join(traceback.format_tb(one.__traceback__))}"
+        f"{type(one).__qualname__} (its words are left out)\n"
+        for one in chain
+    )
 
 
 def keep_traceback(home: Path, error: BaseException) -> Path | None:

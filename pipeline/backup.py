@@ -117,7 +117,8 @@ def _wanted(home: Home, ledger: Path) -> Iterator[_Wanted]:
             yield _Wanted(home.ingested / part.part, f"{_INGESTED}/{part.part}", part.sha256)
         for row in reader.models():
             folder = home.models / row["folder"]
-            known = registry.model_hashes(folder, reader.model(row["version"]))
+            hashes = registry.model_hashes(folder, reader.model(row["version"]))
+            known = {**hashes, registry.MANIFEST: row["manifest_sha256"]}
             for file, sha256 in known.items():
                 yield _Wanted(folder / file, f"{_MODELS}/{row['folder']}/{file}", sha256)
             for path in sorted(folder.glob("*")):

@@ -443,7 +443,7 @@ def _as_text(field: pa.Field) -> str:
     """Return the SQL of a Parquet column as text: times in UTC, and NaN as the missing value that it stands for."""
     value = name(field.name)
     if pa.types.is_timestamp(field.type) and field.type.tz is not None:
-        value = f"make_timestamp(epoch_us({value}))"
+        value = f"make_timestamp(epoch_us(CAST({value} AS TIMESTAMPTZ)))"
     if pa.types.is_float32(field.type) or pa.types.is_float64(field.type):
         return f"CASE WHEN NOT isnan({value}) THEN CAST({value} AS VARCHAR) END"
     return f"CAST({value} AS VARCHAR)"

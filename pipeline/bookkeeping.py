@@ -47,7 +47,7 @@ def dialect_records(
     run: int, accounts: Sequence[FileAccount], opened: Sequence[Opened], before: Dialect | None
 ) -> Iterator[FileFinding]:
     """Yield the dialect of each file that was read otherwise than the one before it; the next one is held to it."""
-    dialects = {each.source.file.file: each.opening.dialect for each in opened if not each.opening.is_parquet}
+    dialects = {each.source.file.file: each.opening.pin for each in opened if each.opening.pin is not None}
     for account in accounts:
         dialect = dialects.get(account.source.file.file, before)
         if dialect is not None and dialect != before:

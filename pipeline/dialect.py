@@ -153,8 +153,7 @@ def detect(
 
 def _as_before(lines: Sequence[str], pinned: Dialect, expected: Sequence[str]) -> Head | None:
     """Return what the pinned dialect finds, if that has the names that are expected and every row fits."""
-    otherwise = pinned.quote != '"' and any('"' in line for line in lines)
-    if otherwise or not _is_clean(lines, pinned):
+    if not hints_at(lines, pinned) or not _is_clean(lines, pinned):
         return None
     scored = _explained(lines, pinned, expected)
     if scored is None or len(set(expected) - set(scored[1].header)) > 1:  # a request to score has no target
@@ -162,6 +161,15 @@ def _as_before(lines: Sequence[str], pinned: Dialect, expected: Sequence[str]) -
     head = scored[1]
     below = [row for row in _rows(lines, pinned) if row.line > head.line]
     return head if all(len(row.cells) == len(head.header) for row in below) else None
+
+
+def hints_at(lines: Sequence[str], dialect: Dialect) -> bool:
+    """Tell whether lines show what is unusual about a dialect, and nothing of the usual one in its place."""
+    if dialect.quote != '"' and (any('"' in line for line in lines) or not _is_quoted(lines, dialect)):
+        return False
+    if dialect.escape is not None and not any('\\"' in line for line in lines):
+        return False
+    return not dialect.spaced or _is_spaced(lines, dialect)
 
 
 def _candidates(delimiters: Sequence[str], sample: str) -> list[Dialect]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from churnwatch.pipeline import cells, load
+from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured, Rows, labelled_rows
@@ -63,13 +64,20 @@ def window_start(batches: Sequence[Batch], *, newest: int, enough: int) -> int:
     return first
 
 
-def from_test_folder(schema: Schema, local: DuckDB, csv: Csv, sources: Sequence[Source], featured: Featured) -> Holdout:
+def from_test_folder(
+    schema: Schema,
+    local: DuckDB,
+    csv: Csv,
+    sources: Sequence[Source],
+    featured: Featured,
+    pinned: Dialect | None = None,
+) -> Holdout:
     """Take the rows of the test folder; rows of the data set that are equal to one of them are not trained on.
 
     Raises:
         DataError: a test file cannot be read or lacks the target: a holdout that shrank silently would judge wrongly.
     """
-    classified = load.classify(sources, schema, csv)
+    classified = load.classify(sources, schema, csv, pinned)
     problems = [f"{refused.source.path}: {refused.reason}" for refused in classified.refused]
     problems += [f"{request.source.path}: it has no column `{schema.target}`" for request in classified.requests]
     loaded = load.load(classified.labelled, schema, csv, local)

@@ -125,9 +125,9 @@ def classify(sources: Sequence[Source], schema: Schema, csv: Csv, pinned: Dialec
         if isinstance(opened, Refused):
             refused.append(opened)
             continue
-        pinned = pinned if opened.opening.is_parquet else opened.opening.dialect
         if schema.target is None or schema.target in opened.opening.header:
             labelled.append(opened)
+            pinned = opened.opening.pin or pinned
         else:
             requests.append(opened)
     return Classified(tuple(labelled), tuple(requests), tuple(refused))

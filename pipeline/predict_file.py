@@ -8,6 +8,7 @@ from pathlib import Path
 from sklearn.model_selection import FixedThresholdClassifier
 
 from churnwatch.pipeline import load
+from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured
@@ -39,8 +40,8 @@ def predict_opened(
     return found, loaded
 
 
-def open_file(path: Path, schema: Schema, csv: Csv) -> Opened:
-    """Open a file that somebody named.
+def open_file(path: Path, schema: Schema, csv: Csv, pinned: Dialect | None = None) -> Opened:
+    """Open a file that somebody named, as the newest one of the source folder was read.
 
     Raises:
         DataError: it cannot be read, or lacks columns.
@@ -50,7 +51,7 @@ def open_file(path: Path, schema: Schema, csv: Csv) -> Opened:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
     file = SourceFile(0, path.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, "", "")
-    opened = load.open_source(Source(file, path), schema, csv)
+    opened = load.open_source(Source(file, path), schema, csv, pinned)
     if isinstance(opened, Refused):
         raise DataError(f"{path}: {opened.reason}")
     if schema.target in opened.opening.header:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet
 
-from churnwatch.pipeline.dialect import DELIMITERS, Dialect, Head, detect
+from churnwatch.pipeline.dialect import DELIMITERS, Dialect, Head, detect, hints_at
 from churnwatch.pipeline.settings import Csv
 
 MAX_CELL = 1 << 20
@@ -52,6 +52,7 @@ class Opening:
         width: how many cells the rows have, where nearly all of them have another number than the header has names.
         max_line: how many bytes a line may have.
         max_bytes: how many bytes there may be in all, unpacked.
+        pin: the dialect that the next file of the source is held to.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class Opening:
     width: int | None = None
     max_line: int = 1 << 24
     max_bytes: int = 1 << 40
+    pin: Dialect | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -134,18 +136,26 @@ def _open_text(path: Path, csv: Csv, expected: Sequence[str], pinned: Dialect | 
         raise _RefusedError(f"not a text file: byte {error.start} is no {encoding}") from None
     _refuse_no_table(sample)
     _refuse_too_wide(sample, csv)
-    head = _usual(sample, csv.delimiter, expected) if pinned is None or pinned.is_usual else None
+    hinted = pinned is not None and not pinned.is_usual and hints_at(sample.splitlines(), pinned)
+    head = None if hinted else _usual(sample, csv.delimiter, expected)
     head = head or detect(sample, delimiter=csv.delimiter, expected=expected, pinned=pinned)
     if head is None:
         raise _RefusedError("line 1: the header cannot be read: its quotes do not fit")
     width = head.width if head.is_off else None
     off = (f"the header has {len(head.header)} names where the rows have {width} cells",) if width else ()
-    changed = pinned is not None and head.dialect != pinned
-    otherwise = (f"read otherwise than the file before it ({head.dialect.shown})",) if changed else ()
+    pin = _pin(sample, head.dialect, pinned)
+    otherwise = (f"read otherwise than the file before it ({pin.shown})",) if pinned not in (None, pin) else ()
     told = (*findings, *head.findings, *otherwise, *off)
     found = Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width, max_line,
-                    _most_bytes(path, csv))  # fmt: skip
+                    _most_bytes(path, csv), pin)  # fmt: skip
     return _checked(found, csv)
+
+
+def _pin(sample: str, found: Dialect, pinned: Dialect | None) -> Dialect:
+    """Return what the next file is held to: a file that only has no need of what is unusual changes nothing."""
+    if pinned is None or found != Dialect(pinned.delimiter) or hints_at(sample.splitlines(), pinned):
+        return found
+    return pinned
 
 
 def _refuse_endless(path: Path, max_line: int) -> None:
@@ -234,7 +244,9 @@ def _encoding(path: Path, csv: Csv) -> tuple[str, tuple[str, ...]]:
                 decoder.decode(chunk)
                 size += len(chunk)
                 if size > most:
-                    raise _RefusedError(f"unpacked, it has more than {most / _GB:,.3g} GB; see csv.max_gb, max_ratio")
+                    raise _RefusedError(
+                        f"unpacked, it has more than {most / _GB:,.3g} GB; see csv.max_gb, csv.max_ratio"
+                    )
                 chunk = file.read(_CHUNK)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:

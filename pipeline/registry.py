@@ -89,9 +89,9 @@ def load(models: Path, model: Model, *, unpickle: bool = True) -> FixedThreshold
         ReleaseError: the file is missing, is not the one that the ledger knows, or is a pickle and none may be read.
     """
     known = model_hashes(models / model.folder, model)
-    name = PICKLE if unpickle and PICKLE in known else SKOPS
     if not is_readable(models, model, unpickle=unpickle):
         raise ReleaseError(f"{model.name} was kept as a pickle only, and model_format: skops reads none.")
+    name = PICKLE if unpickle and PICKLE in known else SKOPS
     file = models / model.folder / name
     try:
         content = file.read_bytes()
@@ -105,8 +105,18 @@ def load(models: Path, model: Model, *, unpickle: bool = True) -> FixedThreshold
 
 
 def is_readable(models: Path, model: Model, *, unpickle: bool) -> bool:
-    """Tell whether a version has a file that may be read."""
-    return unpickle or SKOPS in model_hashes(models / model.folder, model)
+    """Tell whether a version has a file that may be read.
+
+    Raises:
+        ReleaseError: its manifest, which would say so, is not the one that the ledger knows.
+    """
+    if unpickle:
+        return True
+    manifest = models / model.folder / MANIFEST
+    if not manifest.is_file() or files.sha256_of(manifest) != model.manifest_sha256:
+        raise ReleaseError(f"{manifest}: not the file that the ledger knows as {model.name}'s; no model is read by it."
+                           " Put it back from a backup, or `churnwatch rollback`.")  # fmt: skip
+    return SKOPS in model_hashes(models / model.folder, model)
 
 
 def model_hashes(folder: Path, model: Model) -> dict[str, str]:
@@ -119,7 +129,7 @@ def model_hashes(folder: Path, model: Model) -> dict[str, str]:
     except OSError:
         text = b""
     if hashlib.sha256(text).hexdigest() != model.manifest_sha256:
-        return {PICKLE: model.sha256}
+        return {PICKLE if (folder / PICKLE).exists() or not (folder / SKOPS).exists() else SKOPS: model.sha256}
     named: dict[str, str] = json.loads(text).get("model_files", {PICKLE: model.sha256})
     return {**named, next(iter(named)): model.sha256}
 

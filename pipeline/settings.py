@@ -87,7 +87,7 @@ class Csv(_Checked, frozen=True):
     max_columns: Count = 10_000
     max_line_mb: Count = 16
     max_gb: Count = 100  # of a file, unpacked
-    max_ratio: Count = 200  # of its size unpacked to packed; a bomb has a thousand
+    max_ratio: Count = 500  # of its size unpacked to packed; a bomb has a thousand
 
 
 class Pull(_Checked, frozen=True):

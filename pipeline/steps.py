@@ -39,7 +39,16 @@ from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.predict import Predicted
-from churnwatch.pipeline.records import Batch, Decision, FileEvent, FileState, Model, Prediction, SourceFile
+from churnwatch.pipeline.records import (
+    Batch,
+    Decision,
+    FileEvent,
+    FileFinding,
+    FileState,
+    Model,
+    Prediction,
+    SourceFile,
+)
 from churnwatch.pipeline.scan import located, look
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home
@@ -219,7 +228,8 @@ class Steps:
     def _holdout(self) -> Holdout:
         tests, settings = self._tests(), self._home.settings
         if tests:
-            return from_test_folder(self._schema, self._local, settings.csv, tests, self._featured)
+            before = pinned(settings, self._ledger)
+            return from_test_folder(self._schema, self._local, settings.csv, tests, self._featured, before)
         return from_window(
             self._learned, self._engine, self._dataset, self._ledger.batches(),
             newest=settings.holdout_batches, enough=settings.gating.min_positives,
@@ -398,6 +408,7 @@ class Steps:
             self._ledger.add(prediction)
             self._ledger.add(FileEvent(number, self._run, prediction.at, FileState.PREDICTED, rows + bad, rows, 0, bad))
             self._ledger.add(*(bookkeeping.quarantine_record(self._run, each) for each in loaded.quarantines))
+            self._ledger.add(*(FileFinding(self._run, number, "reading", text) for text in request.findings))
 
     def _written(self, found: Predicted, champion: Model, stem: str, file: int | None = None) -> Prediction:
         target = self._home.predictions / f"{stem}.parquet"

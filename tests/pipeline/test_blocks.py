@@ -315,6 +315,18 @@ def test_parquet_is_read_as_the_text_that_a_csv_of_it_would_hold(tmp_path: Path,
     ]
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_with_a_zone_are_read_in_utc_whatever_their_unit(tmp_path: Path, engine: DuckDB, unit: str) -> None:
+    path = tmp_path / "drop.parquet"
+    times = pa.array([0, 1_600_000_000], pa.timestamp("s", "Europe/Paris")).cast(pa.timestamp(unit, "Europe/Paris"))
+    pyarrow.parquet.write_table(pa.table({"at": times, "n": [1, 2]}), path)
+    opening = open_csv(path)
+    assert isinstance(opening, Opening)
+    [block] = read_blocks(opening, engine, table="t")
+    found = engine.rows(f'SELECT "at" FROM {name(str(block.rows))} ORDER BY _line')
+    assert found == [("1970-01-01 00:00:00",), ("2020-09-13 12:26:40",)]
+
+
 def test_what_is_no_parquet_is_refused_and_what_is_cut_short_is_not_read(tmp_path: Path, engine: DuckDB) -> None:
     path = tmp_path / "drop.parquet"
     path.write_bytes(b"PAR1 not really")

@@ -15,6 +15,7 @@ from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Decision, Model, Verdict
 from churnwatch.pipeline.settings import Home
 
+TELCO = "target: Churn\npositive: Yes\n"
 AT = "2026-01-01T00:00:00.000Z"
 AddVersion = Callable[[int], Model]
 
@@ -290,3 +291,16 @@ def test_the_gate_does_not_override_what_was_done_by_hand_since_its_decision(
     promotion.unpin(ledger, actor="me", why=None)
     assert "another version was released" in str(promotion.release_by_gate(home, ledger, verdict))
     assert _serving(home, ledger) == ("v1", "v1", [])
+
+
+@pytest.mark.parametrize("by_hand", [promotion.promote, promotion.rollback])
+def test_a_version_that_the_settings_do_not_let_be_read_is_not_released_by_hand(
+    make_home: Callable[..., Home], ledger: Ledger, add: AddVersion, by_hand: Callable[..., Model]
+) -> None:
+    for version in (1, 2):
+        add(version)
+    strict = make_home(f"{TELCO}model_format: skops\n")
+    with pytest.raises(ReleaseError, match="v1 was kept as a pickle only, and model_format: skops reads none"):
+        by_hand(strict, ledger, 1, actor="me", why="because")
+    assert ledger.open_intent() is None
+    assert ledger.pin() is None

@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from churnwatch.pipeline import read
+from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.read import Opening, Refusal, open_csv
 from churnwatch.pipeline.settings import Csv
@@ -130,7 +131,9 @@ def test_a_file_that_is_too_large_unpacked_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(read, "_CHUNK", 100)
     with monkeypatch.context() as patch:
         patch.setattr(read, "_GB", 1000)
-        assert open_csv(path, Csv(max_gb=1)) == Refusal("unpacked, it has more than 1 GB; see csv.max_gb, max_ratio")
+        assert open_csv(path, Csv(max_gb=1)) == Refusal(
+            "unpacked, it has more than 1 GB; see csv.max_gb, csv.max_ratio"
+        )
     assert isinstance(open_csv(path, Csv(max_gb=1)), Opening)
 
 
@@ -144,7 +147,7 @@ def test_a_small_file_that_unpacks_to_a_very_large_one_is_refused_before_it_is_r
     monkeypatch.setattr(read, "_SMALL", 1000)
     refused = open_csv(path, Csv())
     assert isinstance(refused, Refusal)
-    assert refused.reason.endswith("see csv.max_gb, max_ratio")
+    assert refused.reason.endswith("see csv.max_gb, csv.max_ratio")
     assert isinstance(open_csv(path, Csv(max_ratio=2000)), Opening)
 
 
@@ -191,3 +194,20 @@ def test_a_parquet_file_without_columns_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("odd", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
 def test_only_line_ends_end_the_header(put: Callable[..., Path], odd: str) -> None:
     assert _opened(put(f"id,no{odd}te,left\n1,2,3\n"), expected=("id", "left")).header == ("id", f"no{odd}te", "left")
+
+
+def test_a_file_that_has_no_need_of_what_is_unusual_changes_nothing_for_the_next(put: Callable[..., Path]) -> None:
+    odd = Dialect(",", quote="'")
+    opening = open_csv(put("id,name\n1,a\n"), expected=["id", "name"], pinned=odd)
+    assert isinstance(opening, Opening)
+    assert (opening.dialect, opening.pin, opening.findings) == (Dialect(","), odd, ())
+    again = open_csv(put("id,name\n1,'a'\n"), expected=["id", "name"], pinned=opening.pin)
+    assert isinstance(again, Opening)
+    assert (again.dialect, again.pin, again.findings) == (odd, odd, ("cells are quoted by `'`",))
+
+
+def test_another_delimiter_than_before_is_told_and_pinned(put: Callable[..., Path]) -> None:
+    opening = open_csv(put("id;name\n1;a\n"), expected=["id", "name"], pinned=Dialect(",", quote="'"))
+    assert isinstance(opening, Opening)
+    assert opening.pin == Dialect(";")
+    assert opening.findings == ("read otherwise than the file before it (delimiter `;`)",)

@@ -142,12 +142,15 @@ def test_no_pickle_is_read_where_none_may_be(models: Path) -> None:
         registry.load(models, pickled, unpickle=False)
 
 
+@pytest.mark.parametrize("wanted", [ModelFormat.BOTH, ModelFormat.SKOPS])
 @pytest.mark.parametrize("name", [SKOPS, "manifest.json"])
-def test_a_skops_file_that_the_ledger_does_not_vouch_for_is_not_read(models: Path, deployment: Path, name: str) -> None:
-    model = _written(models, 1, ModelFormat.BOTH)
+def test_a_skops_file_that_the_ledger_does_not_vouch_for_is_not_read(
+    models: Path, deployment: Path, name: str, wanted: ModelFormat
+) -> None:
+    model = _written(models, 1, wanted)
     with (models / "v1" / name).open("ab") as file:
         file.write(b" ")
-    with pytest.raises(ReleaseError):
+    with pytest.raises(ReleaseError, match=f"{name}: not the file that the ledger knows as v1"):
         registry.load(models, model, unpickle=False)
     with pytest.raises(ReleaseError, match="not the files that the ledger knows as v1"):
         registry.switch(deployment, models, model)

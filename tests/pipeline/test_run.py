@@ -464,6 +464,54 @@ def test_files_are_read_as_the_one_before_and_a_change_is_told_once(
         ]
 
 
+def test_a_champion_of_which_nothing_can_be_read_stops_the_run_and_is_not_replaced_without_comparison(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    home = make_home(f"{TELCO}model_format: skops\n")
+    _drop(home, telco[0])
+    _work(home)
+    with (home.models / "v1" / "manifest.json").open("a") as file:
+        file.write(" ")
+    _drop(home, telco[1])
+    outcome = _one(_work(home))
+    assert outcome.status is Status.FAILED
+    assert "manifest.json: not the file that the ledger knows as v1" in outcome.line
+    assert len(_ask(home, "SELECT * FROM models")) == 1
+
+
+def test_a_request_is_read_as_the_labelled_files_and_what_was_guessed_is_told(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    home = make_home(TELCO)
+    quoted = telco[0].read_text().replace("Electronic check", "'Check, electronic'")
+    (home.source / "labelled.csv").write_text(quoted)
+    _work(home)
+    request = _request(home.source / "request.csv", telco[1].read_text().replace("Electronic check", "'Check'"))
+    _work(home)
+    with Ledger.open(home.ledger) as ledger:
+        assert [row["text"] for row in ledger.findings() if row["path"] == request.name] == ["cells are quoted by `'`"]
+
+
+def _request(path: Path, text: str) -> Path:
+    """Write a file without its last column, which is the target."""
+    path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in text.splitlines()))
+    return path
+
+
+def test_what_a_request_looks_like_does_not_change_how_labelled_files_are_read(
+    home: Home, telco: tuple[Path, ...]
+) -> None:
+    _drop(home, telco[0])
+    _work(home)
+    quoted = telco[1].read_text().replace("Electronic check", "'Check, electronic'")
+    _request(home.source / "a request.csv", quoted)
+    (home.source / "b labelled.csv").write_text(telco[2].read_text().replace("Mailed check", "'Mailed'"))
+    _work(home)
+    with Ledger.open(home.ledger) as ledger:
+        assert [row["path"] for row in ledger.dialects()] == [telco[0].name]
+        assert {row["path"] for row in ledger.findings()} == {"a request.csv"}
+
+
 # -- cut short and taken up again ------------------------------------------------------------------------------
 
 
