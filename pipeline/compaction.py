@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from churnwatch.pipeline import bookkeeping, feature_store, ingest
+from churnwatch.pipeline import bookkeeping, feature_store, files, ingest
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN
 from churnwatch.pipeline.engine import Engine
@@ -28,8 +28,7 @@ def compact(home: Home, ledger: Ledger, engine: Engine, kept: Sequence[KeptSet],
 
     Partial aggregates that are not `kept` any more, by source, kind and definition, are given up.
     """
-    for part in ledger.replaced_parts(run):
-        (home.ingested / part).unlink(missing_ok=True)
+    files.remove(home.ingested / part for part in ledger.replaced_parts(run))
     merging = _Merging(home, ledger, engine, run)
     stale, at = ledger.stale_parts({(each.dataset, each.definition) for each in kept}), iso(utc_now())
     ledger.add(*(PartReplacement(part, None, run, at) for part in stale))

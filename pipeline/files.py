@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from churnwatch.pipeline.errors import BusyError, ChurnwatchError
@@ -87,6 +87,16 @@ def folder_written_beside(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files that are no longer needed, durably; one that is gone already is no error."""
+    gone = list(paths)
+    for path in gone:
+        path.unlink(missing_ok=True)
+    for folder in sorted({path.parent for path in gone}):
+        if folder.is_dir():
+            fsync(folder)
 
 
 def point(link: Path, to: str) -> None:

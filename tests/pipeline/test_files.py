@@ -22,6 +22,17 @@ def test_the_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
     assert files.sha256_of(path) == hashlib.sha256(b"x" * 3_000_000).hexdigest()
 
 
+def test_what_is_removed_is_gone_and_the_folder_is_forced_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[Path] = []
+    monkeypatch.setattr(files, "fsync", forced.append)
+    (tmp_path / "a").touch()
+    files.remove([tmp_path / "a", tmp_path / "gone", tmp_path / "no folder" / "b"])
+    assert _names(tmp_path) == []
+    assert forced == [tmp_path]
+
+
 # -- written beside, then renamed ------------------------------------------------------------------------------
 
 
