@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from churnwatch.pipeline.paired import Cells, Labels, bootstrap, count_cells, values, wealth
+from churnwatch.pipeline.paired import Cells, Labels, bootstrap, count_cells, swap_test, values, wealth
 from churnwatch.pipeline.records import Decision
 from churnwatch.pipeline.settings import Gate, Policy
 
@@ -36,7 +36,7 @@ class Evidence:
         delta: their difference.
         low: 5th percentile of the difference over the resamples.
         high: 95th percentile.
-        p_value: share of resamples in which the candidate is not better, one-sided.
+        p_value: one-sided; of a paired bootstrap or of swapping decisions, whichever is larger; of a bet, its inverse.
         cells: rows by (target, champion's decision, candidate's decision), from 000 to 111.
         warning: what is doubtful about the decision.
     """
@@ -166,6 +166,7 @@ def _better(found: Compared) -> Evidence:
 
 def _proven(found: Compared, gate: Gate, seed: int) -> Evidence:
     low, high, p_value = bootstrap(found.cells, resamples=gate.resamples, seed=seed)
+    p_value = max(p_value, swap_test(found.cells, resamples=gate.resamples, seed=seed))
     spread = f"difference {found.delta:+.4f}, 90 % interval {low:+.4f} to {high:+.4f}, p = {p_value:.4f}"
     doubt = f"but that may be luck ({spread}){_would_tell(found, low, high)}"
     decision, sentence = _by_proof(found, gate, spread, doubt if p_value > gate.alpha else None)

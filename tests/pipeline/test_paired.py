@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from churnwatch.pipeline.paired import OF_DECISIONS, count_cells, values, wealth
+from churnwatch.pipeline.paired import OF_DECISIONS, count_cells, swap_test, values, wealth
 
 BY_SCIKIT_LEARN = {
     "f1": f1_score, "precision": precision_score, "recall": recall_score, "accuracy": accuracy_score,
@@ -45,3 +45,11 @@ def test_equal_models_are_rarely_proof_and_better_ones_soon_are() -> None:
         proofs.append(found)
     assert proofs[0] <= 34
     assert proofs[1] >= 390
+
+
+def test_swapping_decisions_tells_a_difference_from_a_coin() -> None:
+    """Ten rows on which only the candidate is right: a coin gives all ten in one of 1,024 cases, which count half."""
+    assert swap_test((50, 0, 0, 0, 0, 10, 0, 40), resamples=20_000, seed=1) == pytest.approx(0.5 / 1024, abs=4e-4)
+    assert swap_test((50, 0, 0, 0, 0, 5, 5, 40), resamples=20_000, seed=1) == pytest.approx(0.5, abs=0.02)
+    assert swap_test((50, 0, 0, 0, 0, 0, 10, 40), resamples=20_000, seed=1) > 0.99
+    assert swap_test((50, 0, 0, 0, 0, 0, 0, 40), resamples=2_000, seed=1) == pytest.approx(0.5, abs=0.001)
