@@ -121,10 +121,11 @@ def installed() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for distribution in distributions():
-        metadata = distribution.metadata
-        # the remains of a broken removal have no name
-        if metadata and "Name" in metadata and "Version" in metadata:
-            found.setdefault(_normalised(metadata["Name"]), metadata["Version"])
+        # The remains of a broken removal have no name, or no metadata where a backport has taken over the search.
+        with contextlib.suppress(FileNotFoundError):
+            metadata = distribution.metadata
+            if metadata and "Name" in metadata and "Version" in metadata:
+                found.setdefault(_normalised(metadata["Name"]), metadata["Version"])
     return dict(sorted(found.items()))
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -101,6 +101,23 @@ def test_the_first_of_two_installed_versions_counts_and_remains_of_a_removal_do_
             (tmp_path / folder / "METADATA").write_text(text)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "first"), str(tmp_path / "second")])
     assert packages.installed() == {"some-thing-x": "2.0"}
+
+
+def test_remains_of_a_removal_whose_metadata_cannot_even_be_asked_for_do_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The backport `importlib_metadata` raises; Dask imports it, and from then on it answers for the library."""
+
+    class Remains:
+        @property
+        def metadata(self) -> Any:
+            raise FileNotFoundError("No package metadata was found.")
+
+    class Whole:
+        metadata: ClassVar[dict[str, str]] = {"Name": "A_b", "Version": "1"}
+
+    monkeypatch.setattr(packages, "distributions", lambda: [Remains(), Whole()])
+    assert packages.installed() == {"a-b": "1"}
 
 
 def test_importing_the_step_loads_no_heavy_library() -> None:

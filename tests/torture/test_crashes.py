@@ -38,7 +38,7 @@ def test_a_run_killed_at_a_system_call_is_taken_up_and_ends_as_the_uninterrupted
 
 
 def test_a_power_cut_loses_nothing_that_was_acknowledged() -> None:
-    done = _run("power_cut.py", "--every", "200")
+    done = _run("power_cut.py", "--every", "300")
     assert done.returncode == 0, done.stdout + done.stderr
     assert _bad(done.stdout) == 0
 
@@ -51,5 +51,5 @@ def test_the_power_cut_test_notices_that_something_is_not_forced_to_the_disk(for
 
 
 def test_a_write_that_fails_and_a_full_disk_cost_one_attempt_and_nothing_else() -> None:
-    done = _run("io_errors.py", "--every", "250", "once", "io", "full")
+    done = _run("io_errors.py", "--every", "200", "--run", "promoted", "once", "io", "full")
     assert done.returncode == 0, done.stdout + done.stderr
