@@ -88,8 +88,8 @@ class Compared:
 
     @property
     def facts(self) -> str:
-        """Both in words."""
-        return f"F1 {self.f1[1]:.3f} against {self.f1[0]:.3f} on the same {self.rows:,} holdout rows"
+        """The F1 of both in words."""
+        return f"{self.f1[1]:.3f} against {self.f1[0]:.3f} on the same {self.rows:,} holdout rows"
 
     def evidence(self, decision: Decision, sentence: str, **more: Any) -> Evidence:
         """Return a decision that rests on this."""
@@ -151,17 +151,16 @@ def decide_first(y: Labels, candidate: Labels, *, baseline: float, gate: Gate) -
 
 
 def _always(found: Compared) -> Evidence:
-    return found.evidence(Decision.PROMOTED, f"Promoted, as policy `always` has it: {found.facts}.")
+    return found.evidence(Decision.PROMOTED, f"Promoted, as policy `always` has it: F1 {found.facts}.")
 
 
 def _better(found: Compared) -> Evidence:
     rows, positives = found.rows, found.positives
-    facts = found.facts.replace("F1 ", "F1, ", 1)
     few = f"policy `better` on {rows:,} holdout rows ({positives:,} positive) is little more than a coin toss"
     warning = few if min(positives, rows - positives) < _ENOUGH_TO_WARN else None
     if found.delta > 0:
-        return found.evidence(Decision.PROMOTED, f"Promoted: higher {facts}.", warning=warning)
-    return found.evidence(Decision.KEPT, f"Kept the champion: no higher {facts}.", warning=warning)
+        return found.evidence(Decision.PROMOTED, f"Promoted: higher F1, {found.facts}.", warning=warning)
+    return found.evidence(Decision.KEPT, f"Kept the champion: no higher F1, {found.facts}.", warning=warning)
 
 
 def _proven(found: Compared, gate: Gate, seed: int) -> Evidence:
@@ -185,10 +184,10 @@ def _by_proof(found: Compared, gate: Gate, spread: str, doubt: str | None) -> tu
     """Promote what is better by enough, and beyond doubt."""
     if found.delta < gate.min_delta:
         asked = f"at least {gate.min_delta:+.3f} is asked for"
-        return Decision.KEPT, f"Kept the champion: {found.facts} ({spread}); {asked}."
+        return Decision.KEPT, f"Kept the champion: F1 {found.facts} ({spread}); {asked}."
     if doubt is not None:
-        return Decision.KEPT, f"Kept the champion: {found.facts}, {doubt}."
-    return Decision.PROMOTED, f"Promoted: {found.facts} ({spread})."
+        return Decision.KEPT, f"Kept the champion: F1 {found.facts}, {doubt}."
+    return Decision.PROMOTED, f"Promoted: F1 {found.facts} ({spread})."
 
 
 def _would_tell(found: Compared, low: float, high: float) -> str:
@@ -208,7 +207,7 @@ def _guarded(decided: Evidence, found: Compared, gate: Gate) -> Evidence:
         old, new = found.of(metric)
         if old - new > most:
             fell = f"but {metric} falls from {old:.3f} to {new:.3f}, and `gate.guards` allows {most:g}"
-            return replace(decided, decision=Decision.KEPT, sentence=f"Kept the champion: {found.facts}, {fell}.")
+            return replace(decided, decision=Decision.KEPT, sentence=f"Kept the champion: F1 {found.facts}, {fell}.")
     return decided
 
 

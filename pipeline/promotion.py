@@ -83,7 +83,7 @@ def promote(home: Home, ledger: Ledger, version: int, *, actor: str, why: str) -
     champion = ledger.champion()
     if champion is not None and champion.model.version == version:
         raise ReleaseError(f"{model.name} serves already, since {champion.since}.")
-    _refuse_unreadable(home, model)
+    registry.refuse_unreadable(home.models, model, unpickle=home.settings.model_format.unpickles)
     release(home, ledger, model, run=None, kind="manual", actor=actor, why=why)
     return model
 
@@ -100,15 +100,9 @@ def rollback(home: Home, ledger: Ledger, version: int | None, *, actor: str, why
     champion = ledger.champion()
     if champion is not None and champion.model.version == target:
         raise ReleaseError(f"{model.name} serves already; nothing to roll back to.")
-    _refuse_unreadable(home, model)
+    registry.refuse_unreadable(home.models, model, unpickle=home.settings.model_format.unpickles)
     release(home, ledger, model, run=None, kind="rollback", actor=actor, why=why, pin=True)
     return model
-
-
-def _refuse_unreadable(home: Home, model: Model) -> None:
-    if not registry.is_readable(home.models, model, unpickle=home.settings.model_format.unpickles):
-        raise ReleaseError(f"{model.name} was kept as a pickle only, and model_format: skops reads none. Change the"
-                           " setting first.")  # fmt: skip
 
 
 def unpin(ledger: Ledger, *, actor: str, why: str | None) -> int:

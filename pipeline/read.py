@@ -136,26 +136,22 @@ def _open_text(path: Path, csv: Csv, expected: Sequence[str], pinned: Dialect | 
         raise _RefusedError(f"not a text file: byte {error.start} is no {encoding}") from None
     _refuse_no_table(sample)
     _refuse_too_wide(sample, csv)
-    hinted = pinned is not None and not pinned.is_usual and hints_at(sample.splitlines(), pinned)
+    unusual = pinned if pinned is not None and not pinned.is_usual else None
+    hinted = unusual is not None and hints_at(list(io.StringIO(sample, newline="")), unusual)
     head = None if hinted else _usual(sample, csv.delimiter, expected)
     head = head or detect(sample, delimiter=csv.delimiter, expected=expected, pinned=pinned)
     if head is None:
         raise _RefusedError("line 1: the header cannot be read: its quotes do not fit")
     width = head.width if head.is_off else None
     off = (f"the header has {len(head.header)} names where the rows have {width} cells",) if width else ()
-    pin = _pin(sample, head.dialect, pinned)
+    pin = head.dialect
+    if unusual is not None and not hinted and pin == Dialect(unusual.delimiter):
+        pin = unusual  # a file that only has no need of what is unusual changes nothing for the next
     otherwise = (f"read otherwise than the file before it ({pin.shown})",) if pinned not in (None, pin) else ()
     told = (*findings, *head.findings, *otherwise, *off)
     found = Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width, max_line,
                     _most_bytes(path, csv), pin)  # fmt: skip
     return _checked(found, csv)
-
-
-def _pin(sample: str, found: Dialect, pinned: Dialect | None) -> Dialect:
-    """Return what the next file is held to: a file that only has no need of what is unusual changes nothing."""
-    if pinned is None or found != Dialect(pinned.delimiter) or hints_at(sample.splitlines(), pinned):
-        return found
-    return pinned
 
 
 def _refuse_endless(path: Path, max_line: int) -> None:

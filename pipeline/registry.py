@@ -89,8 +89,7 @@ def load(models: Path, model: Model, *, unpickle: bool = True) -> FixedThreshold
         ReleaseError: the file is missing, is not the one that the ledger knows, or is a pickle and none may be read.
     """
     known = model_hashes(models / model.folder, model)
-    if not is_readable(models, model, unpickle=unpickle):
-        raise ReleaseError(f"{model.name} was kept as a pickle only, and model_format: skops reads none.")
+    refuse_unreadable(models, model, unpickle=unpickle)
     name = PICKLE if unpickle and PICKLE in known else SKOPS
     file = models / model.folder / name
     try:
@@ -112,26 +111,46 @@ def is_readable(models: Path, model: Model, *, unpickle: bool) -> bool:
     """
     if unpickle:
         return True
-    manifest = models / model.folder / MANIFEST
-    if not manifest.is_file() or files.sha256_of(manifest) != model.manifest_sha256:
-        raise ReleaseError(f"{manifest}: not the file that the ledger knows as {model.name}'s; no model is read by it."
-                           " Put it back from a backup, or `churnwatch rollback`.")  # fmt: skip
-    return SKOPS in model_hashes(models / model.folder, model)
+    folder = models / model.folder
+    named = _vouched_for(folder, model)
+    if named is None:
+        raise ReleaseError(f"{folder / MANIFEST}: not the file that the ledger knows as {model.name}'s; no model is"
+                           " read by it. Put it back from a backup, or `churnwatch rollback`.")  # fmt: skip
+    return SKOPS in named
+
+
+def refuse_unreadable(models: Path, model: Model, *, unpickle: bool) -> None:
+    """Refuse a version that the settings do not let be read.
+
+    Raises:
+        ReleaseError: it is one, or nobody can say.
+    """
+    if not is_readable(models, model, unpickle=unpickle):
+        raise ReleaseError(f"{model.name} was kept as a pickle only, and model_format: skops reads none. Change the"
+                           " setting first.")  # fmt: skip
 
 
 def model_hashes(folder: Path, model: Model) -> dict[str, str]:
     """Return the SHA-256 of each file that holds a version's model, by name, as far as the ledger vouches for them.
 
-    It knows the first one itself, and the manifest, which names them all. Before there were formats that was a pickle.
+    It knows the first one itself, and the manifest, which names them all.
     """
+    named = _vouched_for(folder, model)
+    if named is None:
+        named = {PICKLE if (folder / PICKLE).exists() or not (folder / SKOPS).exists() else SKOPS: ""}
+    return {**named, next(iter(named)): model.sha256}
+
+
+def _vouched_for(folder: Path, model: Model) -> dict[str, str] | None:
+    """Return the model's files by the manifest; None where that is not the one that the ledger knows."""
     try:
         text = (folder / MANIFEST).read_bytes()
     except OSError:
-        text = b""
+        return None
     if hashlib.sha256(text).hexdigest() != model.manifest_sha256:
-        return {PICKLE if (folder / PICKLE).exists() or not (folder / SKOPS).exists() else SKOPS: model.sha256}
-    named: dict[str, str] = json.loads(text).get("model_files", {PICKLE: model.sha256})
-    return {**named, next(iter(named)): model.sha256}
+        return None
+    named: dict[str, str] = json.loads(text).get("model_files", {PICKLE: model.sha256})  # before there were formats
+    return named
 
 
 def release_files(folder: Path, model: Model) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -629,17 +629,15 @@ def test_packages_are_not_checked_while_files_wait(checking: Loop) -> None:
     assert _checks(checking) == 1
 
 
+def _record_check(loop: Loop, at: datetime) -> None:
+    known = {"outdated_known": True, "vulnerable_known": True}
+    done = packages.PackageCheck(iso(at), packages=0, findings=(), error=None, **known)
+    with Ledger.open(loop.home.ledger) as ledger:
+        ledger.add_package_check(done)
+
+
 def test_a_check_of_today_is_not_made_again_after_a_new_start(checking: Loop) -> None:
-    checked = packages.PackageCheck(
-        iso(utc_now() - timedelta(hours=20)),
-        packages=0,
-        outdated_known=True,
-        vulnerable_known=True,
-        findings=(),
-        error=None,
-    )
-    with Ledger.open(checking.home.ledger) as ledger:
-        ledger.add_package_check(checked)
+    _record_check(checking, utc_now() - timedelta(hours=20))
     checking.turn()
     checking.turn(3.9 * 3600)
     assert _checks(checking) == 0
@@ -648,16 +646,7 @@ def test_a_check_of_today_is_not_made_again_after_a_new_start(checking: Loop) ->
 
 
 def test_a_check_by_a_clock_that_was_wrong_puts_off_the_next_by_a_day_at_most(checking: Loop) -> None:
-    ahead = packages.PackageCheck(
-        iso(utc_now() + timedelta(days=20_000)),
-        packages=0,
-        outdated_known=True,
-        vulnerable_known=True,
-        findings=(),
-        error=None,
-    )
-    with Ledger.open(checking.home.ledger) as ledger:
-        ledger.add_package_check(ahead)
+    _record_check(checking, utc_now() + timedelta(days=20_000))
     checking.turn()
     assert _checks(checking) == 0
     checking.turn(24 * 3600)

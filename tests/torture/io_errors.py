@@ -9,7 +9,6 @@ as if nothing had been. Needs strace; `tmpfs` needs root.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -21,9 +20,10 @@ from functools import partial
 from pathlib import Path
 
 import canonical
+import program
 import traced
 from kill_sweep import uninterrupted
-from stages import NAMES, Stage, made
+from stages import Stage
 from tabulate import tabulate
 from traced import BUG, OK, Ended, Point
 
@@ -42,9 +42,14 @@ class Failed:
 
     kind: str
     stage: str
-    where: str
+    call: str
     took: str
     wrong: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """Which failure it was."""
+        return f"{self.kind}, {self.stage}, {self.call}"
 
 
 def fail(
@@ -53,7 +58,7 @@ def fail(
     """Let one call fail, or all that need room from that one on, and return what came of it."""
     home = stage.begin(Path(tempfile.mkdtemp(dir=folder)) / "home")
     ended = traced.trace(stage.run, home, *_injections(kind, points, index))
-    return _afterwards(kind, stage, home, ended, expected, where=points[index].text[:150])
+    return _afterwards(kind, stage, home, ended, expected, call=points[index].text[:150])
 
 
 def _injections(kind: str, points: Sequence[Point], index: int) -> Iterator[str]:
@@ -69,17 +74,13 @@ def _injections(kind: str, points: Sequence[Point], index: int) -> Iterator[str]
         yield from ("-e", f"inject={syscall}:error={error}:when={number}{'+' if kind == 'full' else ''}")
 
 
-def _afterwards(kind: str, stage: Stage, home: Home, ended: Ended, expected: canonical.Dump, *, where: str) -> Failed:
+def _afterwards(kind: str, stage: Stage, home: Home, ended: Ended, expected: canonical.Dump, *, call: str) -> Failed:
     """Look at what a failure left, give room, do one more turn, and compare."""
-    wrong = list(_unclear(home, ended))
-    again = traced.finish(stage.run, home)
-    if again.code != OK:
-        wrong.append(f"the next turn ended with {again.code}: {' / '.join(again.said)}")
-    wrong += [*canonical.problems(home), *canonical.differences(canonical.dump(home), expected)]
+    wrong = (*_unclear(home, ended), *stage.taken_up(home, expected))
     if not wrong:
         shutil.rmtree(home.path)
     took = "went on" if ended.code == OK else "failed in one line"
-    return Failed(kind, stage.name, where, took, tuple(wrong))
+    return Failed(kind, stage.name, call, took, wrong)
 
 
 def _unclear(home: Home, ended: Ended) -> Iterator[str]:
@@ -108,7 +109,7 @@ def on_tmpfs(stage: Stage, size_kb: int, expected: canonical.Dump, folder: Path)
         _resize(place, used // 1024 + size_kb)
         ended = traced.finish(stage.run, home)
         _resize(place, 64 << 10)
-        failed = _afterwards("tmpfs", stage, home, ended, expected, where=f"{size_kb} KB left")
+        failed = _afterwards("tmpfs", stage, home, ended, expected, call=f"{size_kb} KB left")
     finally:
         subprocess.run(["umount", "--lazy", place], check=True)
     return failed
@@ -146,27 +147,13 @@ def table(found: Sequence[Failed]) -> str:
 
 def main() -> int:
     """Print the table, and what went wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = program.options(__doc__, "fail every N-th call only")
     parser.add_argument("kinds", nargs="*", metavar="KIND", default=["once", "io", "full", "tmpfs"])
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="fail every N-th call only")
-    parser.add_argument("--run", choices=NAMES, help="one of the three runs only")
     wanted = parser.parse_args()
-    if missing := traced.why_not():
-        raise SystemExit(missing)
     kinds = [kind for kind in wanted.kinds if kind != "tmpfs" or os.geteuid() == 0]
     if kinds != wanted.kinds:
         print("tmpfs is not tried: only root can mount one")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        found = [_told(each) for each in sweep(folder, made(folder, wanted.run), kinds, wanted.every)]
-    print(table(found))
-    return int(any(each.wrong for each in found))
-
-
-def _told(failed: Failed) -> Failed:
-    for line in failed.wrong:
-        print(f"{failed.kind}, {failed.stage}, {failed.where}: {line}", flush=True)
-    return failed
+    return program.run(wanted.run, partial(sweep, kinds=kinds, every=wanted.every), table)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ every call of theirs, or at every n-th. It takes about two seconds a point and c
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import tempfile
 from collections import Counter
@@ -18,8 +17,9 @@ from functools import partial
 from pathlib import Path
 
 import canonical
+import program
 import traced
-from stages import NAMES, Stage, made
+from stages import Stage
 from tabulate import tabulate
 from traced import Point
 
@@ -39,25 +39,24 @@ class Killed:
     wrong: tuple[str, ...] = ()
     reached: bool = True  # a last page of the ledger may be written in one run and not in the next
 
+    @property
+    def where(self) -> str:
+        """Which kill it was."""
+        return f"{self.stage}, {self.point.step}, {self.point.syscall} {self.point.number}"
+
 
 def kill(stage: Stage, point: Point, expected: canonical.Dump, folder: Path) -> Killed:
     """Kill a run at one call, start it again, and return what is wrong afterwards."""
     home = stage.begin(Path(tempfile.mkdtemp(dir=folder)) / "home")
     at = f"{point.syscall}:signal=SIGKILL:when={point.number}"
     ended = traced.trace(stage.run, home, "-e", f"trace={point.syscall}", "-e", f"inject={at}")
-    open_attempt = _open_attempt(home)
-    again = traced.finish(stage.run, home)
     if ended.code != KILLED:
         return Killed(stage.name, point, reached=False)
-    wrong = [
-        *([] if again.code == traced.OK else [f"started again it ended with {again.code}: {' / '.join(again.said)}"]),
-        *_not_interrupted(home, open_attempt),
-        *canonical.problems(home),
-        *canonical.differences(canonical.dump(home), expected),
-    ]
+    open_attempt = _open_attempt(home)
+    wrong = stage.taken_up(home, expected, partial(_not_interrupted, attempt=open_attempt))
     if not wrong:
         shutil.rmtree(home.path)
-    return Killed(stage.name, point, tuple(wrong))
+    return Killed(stage.name, point, wrong)
 
 
 def _open_attempt(home: Home) -> tuple[int, int] | None:
@@ -106,29 +105,15 @@ def table(found: Sequence[Killed]) -> str:
     steps = sorted({step for step, _ in counts})
     rows = [[step, *(counts[step, stage] for stage in stages), bad[step]] for step in steps]
     total = ["all", *(sum(counts[step, stage] for step in steps) for stage in stages), sum(bad.values())]
-    return tabulate([*rows, total], ["killed during", *(f"run: {stage}" for stage in stages), "bad"], tablefmt="github")
+    headers = ["killed during", *(f"run: {stage}" for stage in stages), "bad"]
+    shown = tabulate([*rows, total], headers, tablefmt="github")
+    return f"{shown}\nnot reached again: {len(found) - len(hit)}"
 
 
 def main() -> int:
     """Print the table, and what went wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="kill at every N-th call only")
-    parser.add_argument("--run", choices=NAMES, help="one of the three runs only")
-    wanted = parser.parse_args()
-    if missing := traced.why_not():
-        raise SystemExit(missing)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        found = [_told(each) for each in sweep(folder, made(folder, wanted.run), wanted.every)]
-    print(table(found))
-    print(f"not reached again: {sum(not each.reached for each in found)}")
-    return int(any(each.wrong for each in found))
-
-
-def _told(killed: Killed) -> Killed:
-    for line in killed.wrong:
-        print(f"{killed.stage}, {killed.point.step}, {killed.point.syscall} {killed.point.number}: {line}", flush=True)
-    return killed
+    wanted = program.options(__doc__, "kill at every N-th call only").parse_args()
+    return program.run(wanted.run, partial(sweep, every=wanted.every), table)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ been acknowledged. `--without` leaves out one kind of forcing: then there must b
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
@@ -25,10 +24,10 @@ from typing import Any
 
 import canonical
 import disk
-import pyarrow as pa
+import program
 import traced
 from disk import Cut, Disk, State
-from stages import NAMES, Stage, made
+from stages import Stage
 from tabulate import tabulate
 
 from churnwatch.pipeline import settings
@@ -58,6 +57,11 @@ class Recovered:
     moment: Moment
     wrong: tuple[str, ...]
 
+    @property
+    def where(self) -> str:
+        """Which moment it was."""
+        return f"{self.moment.stage}, {self.moment.cut}, {self.moment.call}"
+
 
 def moments(stage: Stage, folder: Path, without: str | None) -> tuple[list[Moment], canonical.Dump]:
     """Return all different states that a power cut during a run could leave, and what the run comes to without one.
@@ -70,7 +74,7 @@ def moments(stage: Stage, folder: Path, without: str | None) -> tuple[list[Momen
     wanted = f"trace={','.join(disk.CALLS)},sendto"
     ended = traced.trace(_forgetful(stage, without), home, "-e", wanted, "-s", str(1 << 26))
     assert ended.code == traced.OK, ended.said
-    found = list(_different(stage, model, ended.lines[1:]))
+    found = list(_different(stage, model, ended.lines))
     left = Disk(home.path).now()
     assert model.now() == left, sorted(name for name in left.keys() | model.now().keys()
                                        if left.get(name) != model.now().get(name))  # fmt: skip
@@ -83,7 +87,7 @@ def _different(stage: Stage, model: Disk, lines: Sequence[str]) -> Iterator[Mome
     begun: list[str] = []
     for syscall, given, result in disk.calls(lines):
         if syscall == "sendto" and traced.STEP in given:
-            begun.append(given.partition(traced.STEP)[2].partition("\\n")[0])
+            begun.append(traced.step_of(given))
         if not model.apply(syscall, given, result):
             continue
         for cut in Cut:
@@ -104,25 +108,10 @@ def recover(stage: Stage, moment: Moment, expected: canonical.Dump, folder: Path
     disk.write(moment.state, path)
     stage.drop_beside(path)
     home = settings.load(path)
-    again = traced.finish(stage.run, home)
-    wrong = [
-        *([] if again.code == traced.OK else [f"the next turn ended with {again.code}: {' / '.join(again.said)}"]),
-        *_look(home, moment, expected),
-    ]
+    wrong = stage.taken_up(home, expected, partial(_forgotten, moment=moment))
     if not wrong:
         shutil.rmtree(path.parent)
-    return Recovered(moment, tuple(wrong))
-
-
-def _look(home: Home, moment: Moment, expected: canonical.Dump) -> list[str]:
-    try:
-        return [
-            *_forgotten(home, moment),
-            *canonical.problems(home),
-            *canonical.differences(canonical.dump(home), expected),
-        ]
-    except (sqlite3.DatabaseError, OSError, pa.ArrowException) as error:
-        return [f"cannot be looked at: {error}"]
+    return Recovered(moment, wrong)
 
 
 def _forgotten(home: Home, moment: Moment) -> list[str]:
@@ -189,25 +178,10 @@ def table(found: Sequence[Recovered]) -> str:
 
 def main() -> int:
     """Print the table, and what went wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="look at every N-th state only")
+    parser = program.options(__doc__, "look at every N-th state only")
     parser.add_argument("--without", choices=WITHOUT, help="leave out one kind of forcing")
-    parser.add_argument("--run", choices=NAMES, help="one of the three runs only")
     wanted = parser.parse_args()
-    if missing := traced.why_not():
-        raise SystemExit(missing)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        found = [_told(each) for each in sweep(folder, made(folder, wanted.run), wanted.every, wanted.without)]
-    print(table(found))
-    return int(any(each.wrong for each in found))
-
-
-def _told(recovered: Recovered) -> Recovered:
-    moment = recovered.moment
-    for line in recovered.wrong[:3]:
-        print(f"{moment.stage}, {moment.cut}, {moment.call}: {line}", flush=True)
-    return recovered
+    return program.run(wanted.run, partial(sweep, every=wanted.every, without=wanted.without), table)
 
 
 if __name__ == "__main__":

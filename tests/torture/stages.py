@@ -9,9 +9,13 @@ from __future__ import annotations
 import csv
 import random
 import shutil
+import sqlite3
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import canonical
+import pyarrow as pa
 import traced
 
 from churnwatch.daemon import work
@@ -46,6 +50,7 @@ gate:
   policy: better
   min_positives: 5
 """
+Look = Callable[[Home], Iterable[str]]
 ROWS = 100
 NAMES = ("first", "promoted", "kept, merged")
 
@@ -73,6 +78,16 @@ class Stage:
         """Do what one turn of the daemon does."""
         steps.gate._better = self._decided
         return work.once(home, reason="drop", progress=progress)
+
+    def taken_up(self, home: Home, expected: canonical.Dump, look: Look = lambda _: ()) -> tuple[str, ...]:
+        """Do one more turn after whatever happened to a run; return what is wrong then, `look` finding more of it."""
+        again = traced.finish(self.run, home)
+        wrong = [] if again.code == traced.OK else [f"taken up, it ended with {again.code}: {' / '.join(again.said)}"]
+        try:
+            wrong += [*look(home), *canonical.problems(home)]
+            return (*wrong, *canonical.differences(canonical.dump(home), expected))
+        except (sqlite3.DatabaseError, OSError, pa.ArrowException) as error:
+            return (*wrong, f"cannot be looked at: {error}")
 
     def _decided(self, found: Compared) -> Evidence:
         return found.evidence(self.decision, "As the test wants it.")

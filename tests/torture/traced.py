@@ -16,7 +16,7 @@ import socket
 import subprocess
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from churnwatch.pipeline.errors import ChurnwatchError
@@ -61,18 +61,19 @@ class Point:
 
 @dataclass(frozen=True)
 class Ended:
-    """How the process ended: its exit code, negative for a signal; what it said; the lines of the trace."""
+    """How the process ended: its id; its exit code, negative for a signal; what it said; the lines of the trace."""
 
+    pid: int
     code: int
     said: tuple[str, ...]
-    lines: tuple[str, ...]
+    lines: tuple[str, ...] = ()
 
 
 def finish(run: Run, home: Home) -> Ended:
     """Let a run come to its end, untraced."""
     child = _Child(run, home)
     child.go()
-    return child.ended(())
+    return child.ended()
 
 
 def trace(run: Run, home: Home, *options: str) -> Ended:
@@ -86,28 +87,33 @@ def trace(run: Run, home: Home, *options: str) -> Ended:
             child.kill()
             raise SystemExit(f"strace cannot look at another process here: {first}")
         child.go()
-        ended = child.ended(())
+        ended = child.ended()
         strace.stderr.read()
     lines = tuple(log.read_text(errors="replace").splitlines())
     log.unlink()
-    return Ended(ended.code, ended.said, (str(child.pid), *lines))
+    return replace(ended, lines=lines)
 
 
 def points(ended: Ended, home: Home) -> list[Point]:
     """Return the calls of a traced run's main thread that changed its home, in order."""
-    main, step, counts, found = ended.lines[0], "begin", dict.fromkeys(CHANGING, 0), []
-    for line in ended.lines[1:]:
+    main, step, counts, found = str(ended.pid), "begin", dict.fromkeys(CHANGING, 0), []
+    for line in ended.lines:
         entry = _ENTRY.match(line)
         if entry is None or entry[1] != main:
             continue
         syscall, text = entry[2], entry[3]
         if syscall == "sendto":
-            step = text.partition(STEP)[2].partition("\\n")[0]
+            step = step_of(text)
         elif syscall in counts:
             counts[syscall] += 1
             if str(home.path) in text and _changes(syscall, text):
                 found.append(Point(syscall, counts[syscall], step, text))
     return found
+
+
+def step_of(text: str) -> str:
+    """Return the step whose beginning is said by a call."""
+    return text.partition(STEP)[2].partition("\\n")[0]
 
 
 def _changes(syscall: str, text: str) -> bool:
@@ -158,13 +164,13 @@ class _Child:
     def kill(self) -> None:
         """End it before it began."""
         os.kill(self.pid, 9)
-        self.ended(())
+        self.ended()
 
-    def ended(self, lines: tuple[str, ...]) -> Ended:
+    def ended(self) -> Ended:
         """Wait for its end."""
         with self._ears, self._ears.makefile(encoding="utf-8", errors="replace") as heard:
             said = tuple(_heard(heard))
-        return Ended(os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), said, lines)
+        return Ended(self.pid, os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), said)
 
 
 def _heard(lines: Iterator[str]) -> Iterator[str]:
