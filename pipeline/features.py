@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,15 @@ class Rows:
         X: (n, features) numbers as float64 with NaN, texts as str with missing values.
         y: (n,) labels, 1 for the positive value; empty where there are none to know.
         ids: (n,) customers' ids, None without an id column.
+        batches: (n,) the batch that each row came with, which is also the order in time.
+        dates: (n,) the rows' dates, None without a date column.
     """
 
     X: pd.DataFrame
     y: npt.NDArray[np.int64]
     ids: pd.Series | None
+    batches: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    dates: pd.Series | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -90,14 +94,18 @@ def current_customers(schema: Schema, source: str) -> str | None:
 
 def labelled_rows(schema: Schema, engine: Engine, source: str, *, where: str = "true") -> Rows:
     """Return the labelled rows of a source in a fixed order."""
-    selected = ", ".join(name(column) for column in (*schema.features, *([schema.id] if schema.id else [])))
+    beside = [column for column in (schema.id, schema.date) if column is not None]
+    selected = ", ".join(name(column) for column in dict.fromkeys((*schema.features, *beside)))
     found = engine.arrow(
-        f"SELECT {selected}, _y FROM (SELECT *, {cells.label(schema)} AS _y FROM {source} AS s WHERE {where}) AS l"
+        f"SELECT {selected}, _batch, _y FROM"
+        f" (SELECT *, {cells.label(schema)} AS _y FROM {source} AS s WHERE {where}) AS l"
         " WHERE _y IS NOT NULL ORDER BY _batch, _line"
     )
     frame = found.to_pandas()
     ids = frame[schema.id] if schema.id else None
-    return Rows(typed(frame, schema), frame["_y"].to_numpy(dtype=np.int64), ids)
+    dates = frame[schema.date] if schema.date else None
+    y, batches = (frame[column].to_numpy(dtype=np.int64) for column in ("_y", "_batch"))
+    return Rows(typed(frame, schema), y, ids, batches, dates)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 
-from churnwatch.pipeline import files, intake, promotion, scan, schemas
+from churnwatch.pipeline import files, intake, learning, predicting, promotion, scan, schemas, taking
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN, Dataset, fits, of_main, role
 from churnwatch.pipeline.engine import DuckDB, Engine, duckdb_engine
@@ -34,7 +34,7 @@ from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import MOST_BREAKDOWNS, FileEvent, FileState, Signature, Status, Step
 from churnwatch.pipeline.settings import Home, Settings
 from churnwatch.pipeline.spark import spark_engine
-from churnwatch.pipeline.steps import Steps
+from churnwatch.pipeline.workspace import Workspace
 
 Progress = Callable[[str], None]
 EXCHANGE = "exchange"  # the folder through which a cluster and this process hand tables to each other
@@ -240,18 +240,18 @@ class _Recorded:
         """Do what is left of the run; return what came of it in one sentence, and the warnings."""
         folder = self._home.source
         sources = [Source(file, scan.located(folder, file.path)) for file in self._ledger.run_files(self._run)]
-        steps = Steps(self._home, self._ledger, self._local, self._engine, self._datasets(sources), self._run)
+        at = Workspace(self._home, self._ledger, self._local, self._engine, self._datasets(sources), self._run)
         with self._step("ingest"):
-            steps.ingest(sources)
-        if steps.has_sources:
+            taking.ingest_files(at, sources)
+        if at.has_sources:
             with self._step("features"):
-                steps.make_features()
-        line = self._learn(steps)
+                taking.make_features(at)
+        line = self._learn(at)
         with self._step("predict"):
-            steps.predict()
+            predicting.predict_all(at)
         with self._step("compact"):
-            steps.compact()
-        return line, tuple(steps.warnings)
+            taking.compact_parts(at)
+        return line, tuple(at.warnings)
 
     def _datasets(self, sources: Sequence[Source]) -> list[Dataset]:
         """Return the data sets, the sources first: so that what can be told of a customer is there before the row."""
@@ -260,19 +260,19 @@ class _Recorded:
         main = schemas.resolve(home, ledger, self._local, of_main(home.settings, sources))
         return [*beside, Dataset(MAIN, main)]
 
-    def _learn(self, steps: Steps) -> str:
-        if not steps.has_news():
-            return steps.no_news()
+    def _learn(self, at: Workspace) -> str:
+        if not at.has_news():
+            return taking.no_news(at)
         with self._step("test champion"):
-            steps.test_champion()
+            learning.test_champion(at)
         with self._step("train"):
-            why_not = steps.train()
+            why_not = learning.train_candidate(at)
         if why_not is not None:
             return f"Nothing was trained: {why_not}."
         with self._step("evaluate"):
-            sentence = steps.decide()
+            sentence = learning.decide(at)
         with self._step("promote"):
-            steps.promote()
+            learning.promote(at)
         return sentence
 
     @contextmanager

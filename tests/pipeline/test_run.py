@@ -17,13 +17,12 @@ import pyarrow.parquet
 import pytest
 
 from churnwatch.daemon import attention
-from churnwatch.pipeline import datasets, files, promotion, registry, run, scan, steps
+from churnwatch.pipeline import datasets, files, learning, predict, predicting, promotion, registry, run, scan, taking
 from churnwatch.pipeline import load as load_step
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.run import Outcome
 from churnwatch.pipeline.settings import Home, load
-from churnwatch.pipeline.steps import Steps
 
 pytestmark = pytest.mark.usefixtures("fewer_thresholds")
 TELCO = """\
@@ -38,7 +37,14 @@ gate:
   policy: better
   min_positives: 5
 """
-STEPS = ("ingest", "test_champion", "train", "decide", "promote", "predict")
+STEPS = {
+    "ingest_files": taking,
+    "test_champion": learning,
+    "train_candidate": learning,
+    "decide": learning,
+    "promote": learning,
+    "predict_all": predicting,
+}
 Work = Callable[..., list[Outcome]]
 
 
@@ -413,7 +419,7 @@ def test_a_request_that_waits_when_a_version_is_promoted_by_hand_is_predicted_on
     _without_target(telco[1], home.source / "request.csv")
     _drop(home, telco[0])
     with monkeypatch.context() as patch:
-        patch.setattr(Steps, "promote", lambda _: None)
+        patch.setattr(learning, "promote", lambda _: None)
         _work(home)
     assert _states(home)["request.csv"] == "waiting"
     with Ledger.open(home.ledger) as ledger:
@@ -517,33 +523,33 @@ def test_what_a_request_looks_like_does_not_change_how_labelled_files_are_read(
 
 def _raise_after(patch: pytest.MonkeyPatch, step: str, error: BaseException) -> None:
     """Let a step do its work and then break down, once."""
-    whole = getattr(Steps, step)
+    whole = getattr(STEPS[step], step)
 
-    def broken(self: Steps, *args: Any) -> Any:
-        whole(self, *args)
-        patch.setattr(Steps, step, whole)
+    def broken(*args: Any) -> Any:
+        whole(*args)
+        patch.setattr(STEPS[step], step, whole)
         raise error
 
-    patch.setattr(Steps, step, broken)
+    patch.setattr(STEPS[step], step, broken)
 
 
 def _raise_instead(patch: pytest.MonkeyPatch, step: str, error: BaseException) -> None:
-    whole = getattr(Steps, step)
+    whole = getattr(STEPS[step], step)
 
-    def broken(_: Steps, *__: Any) -> Any:
-        patch.setattr(Steps, step, whole)
+    def broken(*_: Any) -> Any:
+        patch.setattr(STEPS[step], step, whole)
         raise error
 
-    patch.setattr(Steps, step, broken)
+    patch.setattr(STEPS[step], step, broken)
 
 
-def _always_promoted(found: steps.gate.Compared) -> steps.gate.Evidence:
-    return found.evidence(steps.gate.Decision.PROMOTED, "Promoted.")
+def _always_promoted(found: learning.gate.Compared) -> learning.gate.Evidence:
+    return found.evidence(learning.gate.Decision.PROMOTED, "Promoted.")
 
 
 @pytest.fixture
 def _promoting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps.gate, "_better", _always_promoted)
+    monkeypatch.setattr(learning.gate, "_better", _always_promoted)
 
 
 @pytest.fixture(scope="module")
@@ -554,7 +560,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, telco: tuple[Path, .
     _work(home)
     _second_drop(home, telco)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps.gate, "_better", _always_promoted)
+        patch.setattr(learning.gate, "_better", _always_promoted)
         _work(home)
     assert [row["decision"] for row in _ask(home, "SELECT decision FROM decisions")] == ["first", "promoted"]
     return canonical.dump(home)
@@ -587,7 +593,7 @@ def test_the_same_drops_give_the_same_home(home: Home, telco: tuple[Path, ...], 
 
 
 @pytest.mark.usefixtures("_promoting")
-@pytest.mark.parametrize(("moment", "step"), [("before", "ingest"), *(("after", step) for step in STEPS)])
+@pytest.mark.parametrize(("moment", "step"), [("before", "ingest_files"), *(("after", step) for step in STEPS)])
 def test_a_run_that_broke_down_is_taken_up_and_ends_as_the_uninterrupted_one(
     home: Home,
     telco: tuple[Path, ...],
@@ -613,8 +619,8 @@ def test_a_run_that_broke_down_is_taken_up_and_ends_as_the_uninterrupted_one(
 
 CRASHES = [
     (registry, "write_version"), (registry, "write_ingested"), (files, "point"),
-    (steps.registry, "switch"), (datasets.ingest, "write_part"),
-    (steps.predict, "write"), (Ledger, "add_intent"), (Ledger, "add_release"),
+    (registry, "switch"), (datasets.ingest, "write_part"),
+    (predict, "write"), (Ledger, "add_intent"), (Ledger, "add_release"),
 ]  # fmt: skip
 
 
@@ -655,7 +661,7 @@ def test_a_full_disk_is_one_line_and_the_run_is_taken_up_by_the_next_turn(
 ) -> None:
     _drop(home, telco[0])
     with monkeypatch.context() as patch:
-        _raise_instead(patch, "train", OSError(28, "No space left on device", "models/v1"))
+        _raise_instead(patch, "train_candidate", OSError(28, "No space left on device", "models/v1"))
         outcome = _one(_work(home))
     assert outcome.status is Status.FAILED
     assert outcome.line == "models/v1: No space left on device; the run is taken up again once that is mended"
@@ -708,11 +714,11 @@ def test_a_bug_is_raised_recorded_and_given_up_after_three_times(
 ) -> None:
     _drop(home, telco[0])
 
-    def broken(_: Steps) -> None:
+    def broken(_: object) -> None:
         raise BugError("with a value of a customer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Steps, "train", broken)
+        patch.setattr(learning, "train_candidate", broken)
         for _ in range(3):
             with pytest.raises(BugError):
                 _work(home)
@@ -734,7 +740,7 @@ def test_files_of_a_run_that_never_came_as_far_as_ingesting_are_given_up_with_a_
         raise BugError
 
     with monkeypatch.context() as patch:
-        patch.setattr(Steps, "ingest", broken)
+        patch.setattr(taking, "ingest_files", broken)
         for _ in range(3):
             with pytest.raises(BugError):
                 _work(home)
@@ -748,7 +754,7 @@ def test_an_attempt_that_was_killed_is_interrupted_and_taken_up(
 ) -> None:
     _drop(home, telco[0])
     with monkeypatch.context() as patch:
-        _raise_after(patch, "train", KeyboardInterrupt())
+        _raise_after(patch, "train_candidate", KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             _work(home)
     assert [row["status"] for row in _ask(home, "SELECT status FROM run_history")] == ["running"]
@@ -838,11 +844,11 @@ def test_no_value_of_a_customer_gets_into_log_or_ledger_whatever_goes_wrong(
     told = [f"{outcome.line} {outcome.warnings}" for outcome in _work(home)]
     assert sum(row["quarantined"] or 0 for row in _ask(home, "SELECT * FROM what_became_of_files")) > 5
 
-    def broken(_: Steps) -> None:
+    def broken(_: object) -> None:
         raise ValueError("could not convert 'zqz'")
 
     _drop(home, telco[2])
-    monkeypatch.setattr(Steps, "train", broken)
+    monkeypatch.setattr(learning, "train_candidate", broken)
     with pytest.raises(ValueError, match="zqz"):
         _work(home)
     with closing(sqlite3.connect(home.ledger)) as connection:

@@ -236,7 +236,7 @@ def test_a_run_whose_part_was_merged_before_it_was_taken_up_again_ends_well(
     monkeypatch.setattr(compaction, "FANOUT", 2)
     _drop(home, _without(months, "2026-04"))
     with monkeypatch.context() as patch:
-        patch.setattr("churnwatch.pipeline.steps.Steps.test_champion", _full)
+        patch.setattr("churnwatch.pipeline.learning.test_champion", _full)
         _drop(home, _with(months, "labels-2026-04", "logs-2026-04"))
     with monkeypatch.context() as patch:
         patch.setattr("churnwatch.pipeline.ledger.reader.Reader.unfinished", lambda *_: [])

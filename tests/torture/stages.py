@@ -19,7 +19,7 @@ import pyarrow as pa
 import traced
 
 from churnwatch.daemon import work
-from churnwatch.pipeline import compaction, settings, steps, train
+from churnwatch.pipeline import compaction, gate, settings, train
 from churnwatch.pipeline.gate import Compared, Decision, Evidence
 from churnwatch.pipeline.run import Outcome, Progress
 from churnwatch.pipeline.sample import Like, write
@@ -76,7 +76,7 @@ class Stage:
 
     def run(self, home: Home, progress: Progress) -> list[Outcome]:
         """Do what one turn of the daemon does."""
-        steps.gate._better = self._decided
+        gate._better = self._decided
         return work.once(home, reason="drop", progress=progress)
 
     def taken_up(self, home: Home, expected: canonical.Dump, look: Look = lambda _: ()) -> tuple[str, ...]:

@@ -1,0 +1,174 @@
+"""The steps from labelled rows to a release: test the champion, train a candidate, decide between them, promote.
+
+A step whose result is in the ledger already does nothing: that is what makes a run resumable. The order is in `run`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from churnwatch.pipeline import bookkeeping, confusion, features, gate, promotion, registry
+from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.datasets import paths
+from churnwatch.pipeline.evaluate import baseline_f1
+from churnwatch.pipeline.features import Rows, labelled_rows
+from churnwatch.pipeline.manifest import manifest
+from churnwatch.pipeline.records import Decision, Model
+from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
+from churnwatch.pipeline.workspace import Workspace
+
+
+def test_champion(at: Workspace) -> None:
+    """Predict every new labelled batch with the champion before anything learns from it."""
+    champion = at.ledger.champion()
+    if champion is None or at.ledger.metrics(run=at.run, split="prequential"):
+        return
+    if at.ledger.model_of_run(at.run) is not None:
+        return  # the champion may be what this very run has learned from these rows
+    model = at.comparable(champion.model)
+    if model is None:
+        return
+    new = at.dataset if at.features else at.engine.scan(paths(at.home, at.ledger))
+    records = []
+    for batch in at.batches:
+        rows = labelled_rows(at.learned, at.engine, new, where=f"_batch = {batch.batch}")
+        values = at.evaluated(rows, probabilities(model, rows), champion.model.threshold)
+        records += bookkeeping.metric_records(
+            at.run, values, rows=len(rows), subject="champion", split="prequential",
+            version=champion.model.version, batch=batch.batch,
+        )  # fmt: skip
+    at.ledger.add_all(records)
+
+
+def train_candidate(at: Workspace) -> str | None:
+    """Train a candidate and write its version; return why there is none, where there is none."""
+    if at.ledger.model_of_run(at.run) is not None:
+        return None
+    schema, rows = at.learned, _training_rows(at)
+    candidate = train(rows, at.home.settings.training, numeric=schema.numeric, categorical=schema.categorical)
+    if isinstance(candidate, Untrainable):
+        at.warnings.append(candidate.reason)
+        return candidate.reason
+    _write_version(at, candidate, rows)
+    return None
+
+
+def _training_rows(at: Workspace) -> Rows:
+    training, where = at.home.settings.training, at.holdout.trainable
+    drawn = features.sample(at.learned, at.engine, at.dataset, where=where, most=training.max_rows, seed=training.seed)
+    rows = labelled_rows(at.learned, at.engine, at.dataset, where=drawn.where if drawn else where)
+    if drawn is not None:
+        at.warnings.append(
+            f"learned from a sample of {len(rows):,} of {drawn.rows:,} labelled rows; see training.max_rows"
+        )
+    return rows
+
+
+def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
+    on_train = at.evaluated(rows, candidate.probabilities(rows), candidate.threshold)
+    if at.holdout.warning is not None:
+        at.warnings.append(at.holdout.warning)
+    judged = at.holdout.rows
+    on_holdout = at.evaluated(judged, candidate.probabilities(judged), candidate.threshold)
+    shown = on_holdout or on_train
+    version = at.ledger.next_version()
+    title = f"v{version} on {'holdout' if on_holdout else 'training'} rows"
+    written = registry.write_version(
+        at.home.models / f"v{version}",
+        candidate.model,
+        f1=on_holdout.get("f1"),
+        ingested=at.ledger.ingested_files(),
+        manifest=manifest(
+            at.home, at.ledger, at.schema, candidate, version=version, run=at.run,
+            origin=at.holdout.origin, metrics={"train": on_train, "holdout": on_holdout},
+        ),
+        draw=lambda path: confusion.draw(shown, path, title=title),
+        model_format=at.home.settings.model_format,
+    )  # fmt: skip
+    with at.ledger.transaction():
+        at.ledger.add(
+            Model(version, at.run, candidate.estimator, json.dumps(candidate.parameters, sort_keys=True),
+                  candidate.threshold, written.folder.name, written.sha256, written.manifest_sha256,
+                  candidate.rows, candidate.positives, iso(utc_now()))
+        )  # fmt: skip
+        for split, values, size in (("train", on_train, len(rows)), ("holdout", on_holdout, len(judged))):
+            at.ledger.add_all(bookkeeping.metric_records(
+                at.run, values, rows=size, subject="candidate", split=split, version=version))  # fmt: skip
+        for each in candidate.comparisons:
+            metric: str = at.home.settings.training.metric
+            found = {metric: each.value} if each.value is not None else {}
+            at.ledger.add_all(bookkeeping.metric_records(
+                at.run, found, rows=len(rows), subject=each.estimator, split="cross_validation"))  # fmt: skip
+
+
+def decide(at: Workspace) -> str:
+    """Compare candidate and champion on the same holdout rows, now; return the decision in one sentence."""
+    known = at.ledger.verdict(at.run)
+    if known is not None:
+        return known.sentence
+    candidate = at.ledger.model_of_run(at.run)
+    assert candidate is not None  # noqa: S101 - `train` came before and wrote it
+    champion = at.ledger.champion()
+    evidence, records = _judged(at, candidate, champion.model if champion else None)
+    pin = at.ledger.pin()
+    if pin is not None and evidence.decision.promotes:
+        sentence = f"{candidate.name} passed the gate, but v{pin['version']} is pinned ({pin['why']})."
+        evidence = replace(evidence, decision=Decision.STAGED, sentence=f"{sentence} {evidence.sentence}")
+    verdict = bookkeeping.verdict_record(
+        at.run, iso(utc_now()), evidence, policy=at.home.settings.gating.policy.value,
+        candidate=candidate.version, champion=champion.model.version if champion else None,
+    )  # fmt: skip
+    with at.ledger.transaction():
+        at.ledger.add_all(records)
+        at.ledger.add(verdict)
+    _warn_of_gap(at, candidate)
+    return verdict.sentence
+
+
+def _judged(at: Workspace, candidate: Model, champion: Model | None) -> tuple[gate.Evidence, list[Any]]:
+    rows, gating = at.holdout.rows, at.home.settings.gating
+    new = _decisions(candidate, at.load(candidate), rows)[0]
+    baseline = baseline_f1(rows.y)
+    records = bookkeeping.metric_records(
+        at.run, {"f1": baseline} if len(rows) else {}, rows=len(rows), subject="baseline", split="holdout"
+    )
+    model = at.comparable(champion) if champion is not None else None
+    if champion is None or model is None:
+        return gate.decide_first(rows.y, new, baseline=baseline, gate=gating), records
+    old, probability = _decisions(champion, model, rows)
+    records += bookkeeping.metric_records(
+        at.run, at.evaluated(rows, probability, champion.threshold), rows=len(rows), subject="champion",
+        split="holdout", version=champion.version,
+    )  # fmt: skip
+    return gate.decide(rows.y, old, new, gating, seed=at.home.settings.training.seed), records
+
+
+def _decisions(version: Model, model: Any, rows: Rows) -> tuple[Any, Any]:
+    probability = probabilities(model, rows)
+    return (probability >= version.threshold).astype(int), probability
+
+
+def _warn_of_gap(at: Workspace, candidate: Model) -> None:
+    f1 = {
+        row["split"]: row["value"]
+        for row in at.ledger.metrics(run=at.run, version=candidate.version)
+        if row["name"] == "f1" and row["subject"] == "candidate"
+    }
+    gap = f1["train"] - f1["holdout"] if len(f1) > 1 else 0.0
+    if gap > at.home.settings.training.max_gap:
+        at.warnings.append(
+            f"{candidate.name} has F1 {f1['train']:.2f} on the rows it learned from and {f1['holdout']:.2f} on"
+            " the holdout: it may have learned them by heart"
+        )
+
+
+def promote(at: Workspace) -> None:
+    """Release the candidate, if that is the decision."""
+    verdict = at.ledger.verdict(at.run)
+    if verdict is None or not verdict.decision.promotes or at.ledger.intent_of_run(at.run) is not None:
+        return
+    why_not = promotion.release_by_gate(at.home, at.ledger, verdict)
+    if why_not is not None:
+        at.warnings.append(why_not)

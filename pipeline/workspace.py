@@ -1,0 +1,145 @@
+"""What the steps of one run work with: the home, its ledger and engines, and what each of these holds by now.
+
+What is computed here is computed once for all steps, when the first of them asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from sklearn.model_selection import FixedThresholdClassifier
+
+from churnwatch.pipeline import features, registry
+from churnwatch.pipeline.datasets import Dataset, paths, pinned, role
+from churnwatch.pipeline.engine import DuckDB, Engine, name
+from churnwatch.pipeline.evaluate import evaluate
+from churnwatch.pipeline.feature_step import FeatureStep, Pairs
+from churnwatch.pipeline.features import Featured, Rows
+from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.load import Source
+from churnwatch.pipeline.records import Batch, Model, SourceFile
+from churnwatch.pipeline.scan import look
+from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.settings import Home
+
+
+class Workspace:
+    """One run's surroundings. `warnings` gathers what somebody should look at."""
+
+    def __init__(
+        self, home: Home, ledger: Ledger, local: DuckDB, engine: Engine, datasets: Sequence[Dataset], run: int
+    ) -> None:
+        self.home, self.ledger, self.run = home, ledger, run
+        self.local, self.engine, self.datasets = local, engine, datasets
+        self.schema = next(each.schema for each in datasets if each.is_main)
+        self.features = FeatureStep(home, ledger, engine, self.schema) if home.settings.sources else None
+        self.warnings: list[str] = []
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether there is something to make features of beside the customers' rows."""
+        return self.features is not None
+
+    def has_news(self) -> bool:
+        """Tell whether the run brought labelled rows that were not there before."""
+        return any(batch.labelled for batch in self.batches)
+
+    def has_news_of_sources(self) -> bool:
+        """Tell whether the run brought new rows of sources."""
+        states = self.ledger.run_file_states(self.run)
+        return any(row["accepted"] and role(self.home.settings, row["path"]) for row in states)
+
+    @cached_property
+    def batches(self) -> list[Batch]:
+        """The run's batches of customers' rows; to be asked for once they are taken in."""
+        return self.ledger.batches(self.run)
+
+    @cached_property
+    def learned(self) -> Schema:
+        """The columns that models see."""
+        return self.featured.schema
+
+    @cached_property
+    def dataset(self) -> str:
+        """What stands after FROM to read the customers' rows, with their features where there are sources."""
+        if self.features is not None:
+            return self.engine.scan([self.features.table(Pairs.PAST)])
+        parts, key = paths(self.home, self.ledger), self.home.settings.latest_key
+        return features.dataset(self.schema, self.engine, parts, key=key)
+
+    @cached_property
+    def featured(self) -> Featured:
+        """How rows that are not in the data set get their features."""
+        return self.features.featured if self.features else Featured(self.schema, self.engine)
+
+    @cached_property
+    def customers(self) -> str | None:
+        """The query of the customers as they are now."""
+        if self.features is not None and self.schema.id is not None:
+            customers = self.engine.scan([self.features.table(Pairs.NOW)])
+            return f"SELECT * FROM {customers} AS f ORDER BY {name(self.schema.id)}"
+        return features.current_customers(self.schema, self.dataset)
+
+    @cached_property
+    def holdout(self) -> Holdout:
+        """The rows that judge."""
+        tests, settings = self.tests(), self.home.settings
+        if tests:
+            before = pinned(settings, self.ledger)
+            return from_test_folder(self.schema, self.local, settings.csv, tests, self.featured, before)
+        return from_window(
+            self.learned, self.engine, self.dataset, self.ledger.batches(),
+            newest=settings.holdout_batches, enough=settings.gating.min_positives,
+        )  # fmt: skip
+
+    def tests(self) -> list[Source]:
+        """Return the files of the test folder."""
+        folder = self.home.tests
+        if not folder.exists():
+            return []
+        seen = sorted(look(folder).items(), key=lambda each: each[0].path)
+        return [
+            Source(SourceFile(number, s.path, s.size_bytes, s.mtime_ns, s.ctime_ns, "", ""), path)
+            for number, (s, path) in enumerate(seen, start=1)
+        ]
+
+    @cached_property
+    def top_share(self) -> float:
+        """The share of the customers who can be called. So many as there were at the last run: no need to count."""
+        if self.customers is None:
+            return 0.1
+        total = self.ledger.customers_predicted(self.run)
+        if total is None:
+            total = self.engine.rows(f"SELECT count(*) FROM ({self.customers}) AS c")[0][0]
+        return min(1.0, self.home.settings.call_capacity / total) if total else 1.0
+
+    def evaluated(self, rows: Rows, probability: Any, threshold: float) -> dict[str, float]:
+        """Return the metrics of a model's probabilities."""
+        return evaluate(rows.y, probability, threshold=threshold, top_share=self.top_share)
+
+    def load(self, version: Model) -> FixedThresholdClassifier:
+        """Return a version's model."""
+        return registry.load(self.home.models, version, unpickle=self.home.settings.model_format.unpickles)
+
+    def usable(self, version: Model) -> FixedThresholdClassifier | str:
+        """Return a version's model, or why the settings no longer let it be used."""
+        if not registry.is_readable(self.home.models, version, unpickle=self.home.settings.model_format.unpickles):
+            return f"{version.name} was kept as a pickle only, which `model_format: skops` does not read"
+        model = self.load(version)
+        gone = sorted(set(model.feature_names_in_) - set(self.learned.features))
+        if not gone:
+            return model
+        listed = f"{', '.join(gone[:3])}{', …' if len(gone) > 3 else ''}"  # noqa: PLR2004
+        return f"{version.name} needs features that the settings no longer make or allow ({listed})"
+
+    def comparable(self, champion: Model) -> FixedThresholdClassifier | None:
+        """Return the champion's model; None, with a warning, where it cannot be used."""
+        model = self.usable(champion)
+        if not isinstance(model, str):
+            return model
+        warning = f"{model}; it cannot be compared, so the next model counts as the first"
+        self.warnings += [warning] if warning not in self.warnings else []
+        return None
