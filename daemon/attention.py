@@ -30,6 +30,7 @@ def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
         *_model(ledger),
         *_files(home, ledger),
         *_release(ledger),
+        *_approval(home, ledger),
         *_packages(ledger, now or utc_now()),
         *_report(home, ledger),
         *_machine(home),
@@ -60,7 +61,7 @@ def _last_run(ledger: Reader) -> Iterator[str]:
     read = sum(row["rows_read"] or 0 for row in ledger.run_file_states(run["run"]))
     if bad > _MANY_BAD * read:
         yield f"run {run['run']} quarantined {bad:,} of {read:,} rows; see `churnwatch show {run['run']}`"
-    if run["decision"] == Decision.STAGED:
+    if run["decision"] == Decision.STAGED and ledger.pin() is not None:
         yield f"a better model waits: {run['sentence']}"
     if run["decision"] == Decision.UNDECIDABLE:
         yield f"run {run['run']} could not be decided: {run['sentence']}"
@@ -116,6 +117,16 @@ def _release(ledger: Reader) -> Iterator[str]:
     verdicts = [row["decision"] for row in ledger.decisions()]
     if verdicts and ledger.champion() is None:
         yield "no model serves: every candidate so far was refused"
+
+
+def _approval(home: Home, ledger: Reader) -> Iterator[str]:
+    waiting = ledger.staged() if home.settings.approval == "manual" and ledger.pin() is None else []
+    for row in waiting[:1]:
+        since, version = row["decided_at"][:10], f"v{row['version']}"
+        yield (
+            f"{version} passed the gate and waits since {since}: churnwatch approve {version} --why …, or"
+            f" churnwatch reject {version} --why … ({row['sentence']})"
+        )
 
 
 def _packages(ledger: Reader, now: datetime) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The commands that change something: retry, promote, rollback, unpin. Each says in a line what it did."""
+"""The commands that change something: retry, promote, approve, rollback, unpin. Each says in a line what it did."""
 
 from __future__ import annotations
 
@@ -56,6 +56,22 @@ def promote(folder: Path, version: int, why: str) -> str:
         model = promotion.promote(home, ledger, version, actor=_who(), why=why)
     _when(home)  # a request to score may have waited for this
     return f"{model.name} serves now{_LATER}"
+
+
+def approve(folder: Path, version: int, why: str) -> str:
+    """Release a candidate that waits for it."""
+    home = settings.load(folder)
+    with ledger_of(home) as ledger:
+        model = promotion.approve(home, ledger, version, actor=_who(), why=why)
+    _when(home)  # a request to score may have waited for this
+    return f"{model.name} serves now{_LATER}"
+
+
+def reject(folder: Path, version: int, why: str) -> str:
+    """Let a candidate wait no longer."""
+    with ledger_of(settings.load(folder)) as ledger:
+        model = promotion.reject(ledger, version, actor=_who(), why=why)
+    return f"{model.name} waits no longer; the model in use stays"
 
 
 def rollback(folder: Path, version: int | None, why: str) -> str:

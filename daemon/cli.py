@@ -289,6 +289,28 @@ def promote(home: Path, version: int, why: str) -> None:
     click.echo(release(home, version, why))
 
 
+@cli.command(example='churnwatch approve v7 --why "looked at the call list"')
+@click.argument("version", callback=_version)
+@click.option("--why", required=True, help="Required; goes into the ledger.")
+@click.pass_obj
+def approve(home: Path, version: int, why: str) -> None:
+    """Release a candidate that passed the gate and waits for it (`approval: manual`)."""
+    from churnwatch.daemon.changes import approve as release
+
+    click.echo(release(home, version, why))
+
+
+@cli.command(example='churnwatch reject v7 --why "calls the wrong people"')
+@click.argument("version", callback=_version)
+@click.option("--why", required=True, help="Required; goes into the ledger.")
+@click.pass_obj
+def reject(home: Path, version: int, why: str) -> None:
+    """Let a candidate that passed the gate wait no longer; the model in use stays."""
+    from churnwatch.daemon.changes import reject as leave
+
+    click.echo(leave(home, version, why))
+
+
 @cli.command(example='churnwatch rollback --why "complaints since Monday"')
 @click.argument("version", callback=_version, required=False)
 @click.option("--why", required=True, help="Required; goes into the ledger.")

@@ -97,7 +97,14 @@ def metric_records(
 
 
 def verdict_record(
-    run: int, at: str, evidence: Evidence, *, policy: str, candidate: int, champion: int | None
+    run: int,
+    at: str,
+    evidence: Evidence,
+    *,
+    policy: str,
+    candidate: int,
+    champion: int | None,
+    window: tuple[int, int] | None = None,
 ) -> Verdict:
     """Return what the ledger keeps of a decision."""
     return Verdict(
@@ -105,7 +112,7 @@ def verdict_record(
         decided_at=at,
         decision=evidence.decision,
         policy=policy,
-        metric="f1",
+        metric=evidence.metric,
         candidate=candidate,
         champion=champion,
         rows=evidence.rows,
@@ -119,6 +126,9 @@ def verdict_record(
         cells=json.dumps(evidence.cells) if evidence.cells else None,
         sentence=evidence.sentence,
         warning=evidence.warning,
+        rows_needed=evidence.rows_needed,
+        holdout_first_batch=window[0] if window else None,
+        holdout_last_batch=window[1] if window else None,
     )
 
 

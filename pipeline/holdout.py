@@ -6,12 +6,13 @@ the data set, made when the row was ingested.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from churnwatch.pipeline import cells, load
 from churnwatch.pipeline.dialect import Dialect
-from churnwatch.pipeline.engine import DuckDB, Engine
+from churnwatch.pipeline.engine import DuckDB, Engine, name, timestamp
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured, Rows, labelled_rows
 from churnwatch.pipeline.load import Source
@@ -22,12 +23,21 @@ from churnwatch.pipeline.settings import Csv
 
 @dataclass(frozen=True)
 class Holdout:
-    """The rows that judge, and the condition under which a row of the data set may be trained on."""
+    """The rows that judge.
+
+    Attributes:
+        rows: they.
+        trainable: the condition under which a row of the data set may be trained on.
+        origin: where they come from, in words.
+        warning: what is doubtful about them.
+        window: the first and last batch that they are of; None: they are of the test folder.
+    """
 
     rows: Rows
     trainable: str
     origin: str
     warning: str | None = None
+    window: tuple[int, int] | None = None
 
 
 def from_window(
@@ -45,7 +55,34 @@ def from_window(
     """
     first = window_start(batches, newest=newest, enough=enough)
     rows = labelled_rows(schema, engine, source, where=f"_holdout AND _batch >= {first}")
-    return Holdout(rows, "NOT _holdout", f"30 % of customers by hash, batches {first} and later")
+    return Holdout(rows, "NOT _holdout", f"30 % of customers by hash, batches {first} and later", window=_window(rows))
+
+
+def _window(rows: Rows) -> tuple[int, int] | None:
+    return (int(rows.batches.min()), int(rows.batches.max())) if len(rows) else None
+
+
+def forward(schema: Schema, engine: Engine, source: str, *, days: int) -> Holdout:
+    """Take the promised rows of the newest days, so that what learns from the rows before is judged on its future.
+
+    Nothing of these days is trained on, by whatever customer. Rows without a date are nobody's future: they may be.
+
+    Args:
+        schema: the columns; with a date.
+        engine: where the data set is.
+        source: the data set.
+        days: up to the newest date of a labelled row.
+    """
+    date = name(schema.date or "")
+    labelled = f"SELECT {date} AS _day, {cells.label(schema)} AS _y FROM {source} AS s"
+    newest = engine.rows(f"SELECT max(_day) FROM ({labelled}) AS l WHERE _y IS NOT NULL")[0][0]
+    if newest is None:
+        return Holdout(labelled_rows(schema, engine, source, where="false"), "NOT _holdout", "no row has a date")
+    cut = newest - dt.timedelta(days=days)
+    rows = labelled_rows(schema, engine, source, where=f"_holdout AND {date} > {timestamp(cut)}")
+    trainable = f"NOT _holdout AND ({date} IS NULL OR {date} <= {timestamp(cut)})"
+    origin = f"30 % of customers by hash, rows after {cut:%Y-%m-%d}"
+    return Holdout(rows, trainable, origin, window=_window(rows))
 
 
 def window_start(batches: Sequence[Batch], *, newest: int, enough: int) -> int:

@@ -5,17 +5,19 @@ A step whose result is in the ledger already does nothing: that is what makes a 
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from churnwatch.pipeline import bookkeeping, confusion, features, gate, promotion, registry
+from churnwatch.pipeline import acceptance, bookkeeping, confusion, features, gate, promotion, registry
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.datasets import paths
+from churnwatch.pipeline.datasets import paths, pinned
 from churnwatch.pipeline.evaluate import baseline_f1
 from churnwatch.pipeline.features import Rows, labelled_rows
 from churnwatch.pipeline.manifest import manifest
-from churnwatch.pipeline.records import Decision, Model
+from churnwatch.pipeline.records import AcceptanceCase, Decision, Model
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
 from churnwatch.pipeline.workspace import Workspace
 
@@ -109,45 +111,84 @@ def decide(at: Workspace) -> str:
     if known is not None:
         return known.sentence
     candidate = at.ledger.model_of_run(at.run)
-    assert candidate is not None  # noqa: S101 - `train` came before and wrote it
+    assert candidate is not None  # noqa: S101 - `train_candidate` came before and wrote it
     champion = at.ledger.champion()
-    evidence, records = _judged(at, candidate, champion.model if champion else None)
-    pin = at.ledger.pin()
-    if pin is not None and evidence.decision.promotes:
-        sentence = f"{candidate.name} passed the gate, but v{pin['version']} is pinned ({pin['why']})."
-        evidence = replace(evidence, decision=Decision.STAGED, sentence=f"{sentence} {evidence.sentence}")
+    model = at.load(candidate)
+    evidence, records = _judged(at, candidate, model, champion.model if champion else None)
+    if evidence.decision.promotes:
+        cases = _cases(at, candidate, model)
+        evidence = _staged(at, candidate, _accepted(evidence, cases))
+        records += cases
     verdict = bookkeeping.verdict_record(
-        at.run, iso(utc_now()), evidence, policy=at.home.settings.gating.policy.value,
-        candidate=candidate.version, champion=champion.model.version if champion else None,
+        at.run, iso(utc_now()), evidence, policy=at.home.settings.gating.policy.value, candidate=candidate.version,
+        champion=champion.model.version if champion else None, window=at.holdout.window,
     )  # fmt: skip
     with at.ledger.transaction():
-        at.ledger.add_all(records)
-        at.ledger.add(verdict)
+        at.ledger.add(*records, verdict)
     _warn_of_gap(at, candidate)
     return verdict.sentence
 
 
-def _judged(at: Workspace, candidate: Model, champion: Model | None) -> tuple[gate.Evidence, list[Any]]:
+def _judged(at: Workspace, candidate: Model, model: Any, champion: Model | None) -> tuple[gate.Evidence, list[Any]]:
     rows, gating = at.holdout.rows, at.home.settings.gating
-    new = _decisions(candidate, at.load(candidate), rows)[0]
+    new, new_probability = _decisions(candidate, model, rows)
     baseline = baseline_f1(rows.y)
-    records = bookkeeping.metric_records(
-        at.run, {"f1": baseline} if len(rows) else {}, rows=len(rows), subject="baseline", split="holdout"
-    )
-    model = at.comparable(champion) if champion is not None else None
-    if champion is None or model is None:
+    known = {"f1": baseline} if len(rows) else {}
+    records: list[Any] = [
+        *bookkeeping.metric_records(at.run, known, rows=len(rows), subject="baseline", split="holdout")
+    ]
+    former = at.comparable(champion) if champion is not None else None
+    if champion is None or former is None:
         return gate.decide_first(rows.y, new, baseline=baseline, gate=gating), records
-    old, probability = _decisions(champion, model, rows)
+    old, old_probability = _decisions(champion, former, rows)
     records += bookkeeping.metric_records(
-        at.run, at.evaluated(rows, probability, champion.threshold), rows=len(rows), subject="champion",
+        at.run, at.evaluated(rows, old_probability, champion.threshold), rows=len(rows), subject="champion",
         split="holdout", version=champion.version,
     )  # fmt: skip
-    return gate.decide(rows.y, old, new, gating, seed=at.home.settings.training.seed), records
+    evidence = gate.decide(
+        rows.y, old, new, gating, seed=at.home.settings.training.seed,
+        probabilities=(old_probability, new_probability), age_runs=at.ledger.champion_age_runs() + 1,
+    )  # fmt: skip
+    return evidence, records
 
 
 def _decisions(version: Model, model: Any, rows: Rows) -> tuple[Any, Any]:
     probability = probabilities(model, rows)
     return (probability >= version.threshold).astype(int), probability
+
+
+def _cases(at: Workspace, candidate: Model, model: Any) -> list[AcceptanceCase]:
+    """Return what the candidate says of the sample customers, none where there are none."""
+    settings = at.home.settings
+    if settings.acceptance is None:
+        return []
+    path, before = at.home.path / settings.acceptance, pinned(settings, at.ledger)
+    found = acceptance.examine(path, model, at.schema, settings.csv, at.local, at.featured, pinned=before)
+    return [AcceptanceCase(at.run, candidate.version, **dataclasses.asdict(each)) for each in found]
+
+
+def _accepted(evidence: gate.Evidence, cases: Sequence[AcceptanceCase]) -> gate.Evidence:
+    """Refuse a candidate that says otherwise of a sample customer than it must."""
+    failed = [each for each in cases if not each.met]
+    if not failed:
+        return evidence
+    lines = ", ".join(str(each.line) for each in failed[:5]) + (", …" if len(failed) > 5 else "")  # noqa: PLR2004
+    sentence = f"Refused: {len(failed)} of {len(cases)} sample customers are not as expected (lines {lines})."
+    return replace(evidence, decision=Decision.REFUSED, sentence=f"{sentence} Else: {evidence.sentence}")
+
+
+def _staged(at: Workspace, candidate: Model, evidence: gate.Evidence) -> gate.Evidence:
+    """Let a candidate that passed wait, where a version is pinned or somebody has to approve."""
+    pin = at.ledger.pin()
+    if not evidence.decision.promotes:
+        return evidence
+    if pin is not None:
+        sentence = f"{candidate.name} passed the gate, but v{pin['version']} is pinned ({pin['why']})."
+    elif at.home.settings.approval == "manual":
+        sentence = f"{candidate.name} passed the gate and waits for `churnwatch approve {candidate.name} --why …`."
+    else:
+        return evidence
+    return replace(evidence, decision=Decision.STAGED, sentence=f"{sentence} {evidence.sentence}")
 
 
 def _warn_of_gap(at: Workspace, candidate: Model) -> None:

@@ -13,7 +13,7 @@ from churnwatch.pipeline import files, registry
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.errors import NotFoundError, ReleaseError
 from churnwatch.pipeline.ledger.writer import Ledger
-from churnwatch.pipeline.records import Model, Verdict
+from churnwatch.pipeline.records import Approval, Model, Verdict
 from churnwatch.pipeline.settings import Home
 
 
@@ -103,6 +103,42 @@ def rollback(home: Home, ledger: Ledger, version: int | None, *, actor: str, why
     registry.refuse_unreadable(home.models, model, unpickle=home.settings.model_format.unpickles)
     release(home, ledger, model, run=None, kind="rollback", actor=actor, why=why, pin=True)
     return model
+
+
+def approve(home: Home, ledger: Ledger, version: int, *, actor: str, why: str) -> Model:
+    """Release a candidate that passed the gate and waits.
+
+    Raises:
+        NotFoundError: no such version, or it does not wait.
+        ReleaseError: another version is pinned, or its files are not what the ledger says.
+    """
+    model = _waiting(ledger, version)
+    pin = ledger.pin()
+    if pin is not None:
+        raise ReleaseError(f"v{pin['version']} is pinned ({pin['why']}). First: churnwatch unpin")
+    registry.refuse_unreadable(home.models, model, unpickle=home.settings.model_format.unpickles)
+    release(home, ledger, model, run=None, kind="promoted", actor=actor, why=why)
+    ledger.add(Approval(version, iso(utc_now()), approved=True, actor=actor, why=why))
+    return model
+
+
+def reject(ledger: Ledger, version: int, *, actor: str, why: str) -> Model:
+    """Let a candidate that waits wait no longer; the champion stays.
+
+    Raises:
+        NotFoundError: no such version, or it does not wait.
+    """
+    model = _waiting(ledger, version)
+    ledger.add(Approval(version, iso(utc_now()), approved=False, actor=actor, why=why))
+    return model
+
+
+def _waiting(ledger: Ledger, version: int) -> Model:
+    model, waiting = ledger.model(version), [row["version"] for row in ledger.staged()]
+    if version in waiting:
+        return model
+    others = f"; there {'waits' if len(waiting) == 1 else 'wait'} {', '.join(f'v{each}' for each in waiting)}"
+    raise NotFoundError(f"{model.name} does not wait for approval{others if waiting else ''}.")
 
 
 def unpin(ledger: Ledger, *, actor: str, why: str | None) -> int:

@@ -242,6 +242,33 @@ class Verdict:
     cells: str | None  # JSON: counts by target, champion's and candidate's decision
     sentence: str
     warning: str | None
+    rows_needed: int | None = None  # so many holdout rows would tell, where these were too few
+    holdout_first_batch: int | None = None  # of the window that judged; None: the test folder
+    holdout_last_batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What somebody said of a candidate that waited for it."""
+
+    version: int
+    at: str
+    approved: bool
+    actor: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptanceCase:
+    """What a candidate said of a sample customer, and what was expected."""
+
+    run: int
+    version: int
+    line: int
+    customer: str | None
+    expected: str
+    probability: float
+    met: bool
 
 
 @dataclass(frozen=True, slots=True)

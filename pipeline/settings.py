@@ -133,18 +133,23 @@ class Training(_Checked, frozen=True):
     max_gap: Share = 0.1  # F1 on the training rows less F1 on the holdout, above which the report warns
 
 
-Guarded = Literal["precision", "recall", "accuracy"]
+Compared = Literal[
+    "f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "log_loss", "brier"
+]
 
 
 class Gate(_Checked, frozen=True):
     """When a candidate may replace the champion."""
 
     policy: Policy = Policy.PROVEN
+    metric: Compared = "f1"
     min_delta: Share = 0.005
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     resamples: Count = 2000
     threshold: Annotated[float, Meta(gt=1)] = 20.0  # of `strict`: how many times its stake a bet must come to
-    guards: dict[Guarded, Share] = {}  # by how much these may fall at most in a candidate that is promoted
+    guards: dict[Compared, Share] = {}  # by how much these may get worse at most in a candidate that is promoted
+    max_age_runs: Count | None = None  # from this age on, a champion is replaced by what is not worse
+    not_worse: Share = 0.02  # by how much a candidate may be worse at the 5th percentile to count as "not worse"
     min_positives: Annotated[int, Meta(ge=0)] = 30  # and as many negatives; below it, the gate is undecidable
 
 
@@ -208,6 +213,9 @@ class Settings(_Checked, frozen=True):
     run_timeout_s: Annotated[float, Meta(gt=0, le=30 * 86400)] = 3600.0
 
     holdout_batches: Count = 5
+    holdout_days: Count | None = None  # judge by the newest days only, and learn from what is before them
+    approval: Literal["automatic", "manual"] = "automatic"
+    acceptance: Name | None = None  # a CSV of sample customers, and what must be said of them
     call_capacity: Count = 200
     training: Training = Training()
     gate: Gate | Policy = Gate()
@@ -397,6 +405,9 @@ def _looks_like(text: str) -> bool | int | float | str | None:
     return text
 
 
+_BET_ON = ("f1", "precision", "recall", "accuracy", "brier")
+
+
 def _check_together(settings: Settings) -> None:
     """Refuse settings that are each right but do not fit together."""
     known = settings.columns
@@ -416,8 +427,18 @@ def _check_together(settings: Settings) -> None:
     if settings.on_conflict == "latest" and not settings.key:
         raise msgspec.ValidationError("`latest` needs a `key` to tell which rows are the same - at `$.on_conflict`")
     _check_sources(settings)
+    _check_deciding(settings)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
+
+
+def _check_deciding(settings: Settings) -> None:
+    if settings.holdout_days is not None and settings.date is None:
+        raise msgspec.ValidationError("needs a `date` to tell which rows are the newest - at `$.holdout_days`")
+    if settings.gating.policy is Policy.STRICT and settings.gating.metric not in _BET_ON:
+        raise msgspec.ValidationError(
+            f"policy `strict` bets on a row at a time, so on {', '.join(_BET_ON)} - at `$.gate.metric`"
+        )
 
 
 def _check_sources(settings: Settings) -> None:

@@ -17,7 +17,7 @@ from churnwatch.pipeline.engine import DuckDB, Engine, name
 from churnwatch.pipeline.evaluate import evaluate
 from churnwatch.pipeline.feature_step import FeatureStep, Pairs
 from churnwatch.pipeline.features import Featured, Rows
-from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window
+from churnwatch.pipeline.holdout import Holdout, forward, from_test_folder, from_window
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import Batch, Model, SourceFile
@@ -90,6 +90,8 @@ class Workspace:
         if tests:
             before = pinned(settings, self.ledger)
             return from_test_folder(self.schema, self.local, settings.csv, tests, self.featured, before)
+        if settings.holdout_days is not None:
+            return forward(self.learned, self.engine, self.dataset, days=settings.holdout_days)
         return from_window(
             self.learned, self.engine, self.dataset, self.ledger.batches(),
             newest=settings.holdout_batches, enough=settings.gating.min_positives,

@@ -310,4 +310,42 @@ def m002_sources(db: Database) -> None:
         db.execute(statement)
 
 
-NAMES = frozenset({"m001_first_shape", "m002_sources"})
+@ledger_migrations()
+def m003_gate(db: Database) -> None:
+    """Let the ledger hold what more the gate knows, approvals, and sample customers."""
+    for statement in (
+        "ALTER TABLE decisions ADD COLUMN rows_needed INTEGER",
+        "ALTER TABLE decisions ADD COLUMN holdout_first_batch INTEGER",
+        "ALTER TABLE decisions ADD COLUMN holdout_last_batch INTEGER",
+        """CREATE TABLE approvals (
+            version INTEGER PRIMARY KEY REFERENCES models,
+            at TEXT NOT NULL,
+            approved INTEGER NOT NULL CHECK (approved IN (0, 1)),
+            actor TEXT NOT NULL,
+            why TEXT NOT NULL
+        ) STRICT""",
+        """CREATE TABLE acceptance_cases (
+            run INTEGER NOT NULL REFERENCES runs,
+            version INTEGER NOT NULL REFERENCES models,
+            line INTEGER NOT NULL,
+            customer TEXT,
+            expected TEXT NOT NULL,
+            probability REAL NOT NULL,
+            met INTEGER NOT NULL CHECK (met IN (0, 1)),
+            PRIMARY KEY (run, line)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE VIEW holdout_uses AS
+            SELECT b.batch, b.run, b.holdout AS rows, count(d.run) AS decisions
+            FROM batches b LEFT JOIN decisions d
+                ON d.champion IS NOT NULL AND b.batch BETWEEN d.holdout_first_batch AND d.holdout_last_batch
+            WHERE b.holdout > 0 GROUP BY b.batch""",
+        """CREATE VIEW waiting_for_approval AS
+            SELECT d.candidate AS version, d.run, d.decided_at, d.sentence FROM decisions d
+            WHERE d.decision = 'staged'
+                AND d.candidate NOT IN (SELECT version FROM approvals)
+                AND d.candidate NOT IN (SELECT i.version FROM releases r JOIN intents i USING (intent))""",
+    ):
+        db.execute(statement)
+
+
+NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate"})

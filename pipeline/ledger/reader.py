@@ -376,6 +376,27 @@ class Reader:
         """Return which version is pinned, since when and why; None when the next run may promote."""
         return self._one("SELECT * FROM current_pin")
 
+    def staged(self) -> list[Row]:
+        """Return the candidates that passed the gate and wait for somebody's approval, newest first."""
+        return self.rows("SELECT * FROM waiting_for_approval ORDER BY run DESC")
+
+    def approval(self, version: int) -> Row | None:
+        """Return what was said of a candidate that waited, None before."""
+        return self._one("SELECT * FROM approvals WHERE version = ?", version)
+
+    def acceptance_cases(self, run: int) -> list[Row]:
+        """Return what the candidate of a run said of the sample customers."""
+        return self.rows("SELECT * FROM acceptance_cases WHERE run = ? ORDER BY line", run)
+
+    def holdout_uses(self) -> list[Row]:
+        """Return how often the held rows of each batch have judged, oldest first."""
+        return self.rows("SELECT * FROM holdout_uses ORDER BY batch")
+
+    def champion_age_runs(self) -> int:
+        """Return how many runs have compared a candidate with the champion since it was released."""
+        value = self._value("SELECT count(*) FROM decisions WHERE decided_at > (SELECT max(at) FROM releases)")
+        return int(value or 0)
+
     def releases(self) -> list[Row]:
         """Return what served when, by whose doing, oldest first."""
         return self.rows("SELECT * FROM which_model_served ORDER BY release")

@@ -23,7 +23,9 @@ from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.migrations import NAMES, ledger_migrations
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import (
+    AcceptanceCase,
     Aggregated,
+    Approval,
     Batch,
     FileEvent,
     FileFinding,
@@ -46,7 +48,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("churnwatch.ledger")
 _TABLES: dict[type, str] = {
+    AcceptanceCase: "acceptance_cases",
     Aggregated: "aggregated",
+    Approval: "approvals",
     Batch: "batches",
     FileEvent: "file_events",
     FileFinding: "file_findings",

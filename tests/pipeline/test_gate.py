@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 from churnwatch.pipeline.gate import Evidence, decide, decide_first
 from churnwatch.pipeline.paired import bootstrap, count_cells
 from churnwatch.pipeline.records import Decision
-from churnwatch.pipeline.settings import Gate, Policy
+from churnwatch.pipeline.settings import Compared, Gate, Policy
 
 Labels = npt.NDArray[np.int64]
 BETTER, PROVEN = Gate(policy=Policy.BETTER), Gate()
@@ -200,7 +200,8 @@ def test_the_multinomial_bootstrap_agrees_with_resampling_rows() -> None:
     y = (rng.random(400) < 0.3).astype(np.int64)
     champion, candidate = _flipped(rng, y, 0.16), _flipped(rng, y, 0.15)
     deltas = _by_rows(y, champion, candidate, 1000)
-    low, high, p_value = bootstrap(count_cells(y, champion, candidate), resamples=20_000, seed=0)
+    old, new = bootstrap("f1", count_cells(y, champion, candidate), resamples=20_000, seed=0)
+    low, high, p_value = *np.quantile(new - old, [0.05, 0.95]), np.mean(new <= old)
     # Of 1,000 resamples, a 5 % quantile has a standard error of about 7 % of the spread.
     tolerance = 0.25 * deltas.std()
     assert low == pytest.approx(np.quantile(deltas, 0.05), abs=tolerance)
@@ -297,3 +298,102 @@ def test_a_difference_that_may_be_luck_says_how_many_rows_would_tell() -> None:
     times = -(-needed // len(rows[0]))
     assert 1 < times < 30
     assert decide(*(np.tile(part, 2 * times) for part in rows), PROVEN).decision is Decision.PROMOTED
+
+
+# -- other metrics ---------------------------------------------------------------------------------------------
+
+
+def _world(rng: np.random.Generator, rows: int, noise: tuple[float, float]) -> tuple[Labels, npt.NDArray[np.float64]]:
+    """Return labels, and the probabilities of a champion and a candidate that see the truth through their noise."""
+    truth = 0.8 * rng.normal(size=rows) - 1.2
+    y = (rng.random(rows) < 1 / (1 + np.exp(-truth))).astype(np.int64)
+    return y, np.array([1 / (1 + np.exp(-(truth + rng.normal(0, each, rows)))) for each in noise])
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "average_precision", "log_loss", "brier"])
+def test_a_metric_of_probabilities_may_decide(metric: Compared) -> None:
+    y, seen = _world(np.random.default_rng(7), 4000, (1.5, 0.3))
+    decided = (seen >= 0.5).astype(np.int64)
+    gate = Gate(metric=metric)
+    better = decide(y, *decided, gate, probabilities=(seen[0], seen[1]))
+    assert (better.decision, better.metric) == (Decision.PROMOTED, metric)
+    assert better.delta is not None
+    assert better.low is not None
+    assert 0 < better.low < better.delta
+    worse = decide(y, *decided[::-1], gate, probabilities=(seen[1], seen[0]))
+    assert worse.decision is Decision.KEPT
+    assert worse.delta == pytest.approx(-better.delta)
+    with pytest.raises(ValueError, match=f"{metric} needs probabilities"):
+        decide(y, *decided, gate)
+
+
+def test_a_lower_log_loss_is_called_so() -> None:
+    y, seen = _world(np.random.default_rng(7), 400, (1.5, 0.3))
+    gate = Gate(metric="log_loss", policy=Policy.BETTER)
+    decided = (seen >= 0.5).astype(np.int64)
+    assert decide(y, *decided, gate, probabilities=(seen[0], seen[1])).sentence.startswith("Promoted: lower log loss, ")
+    kept = decide(y, *decided, gate, probabilities=(seen[1], seen[0])).sentence
+    assert kept.startswith("Kept the champion: no lower log loss, ")
+
+
+def test_equal_models_are_promoted_by_a_metric_of_probabilities_in_at_most_one_of_twenty_runs() -> None:
+    rng, promoted, runs = np.random.default_rng(8), 0, 300
+    gate = Gate(metric="brier", min_delta=0.0, resamples=400)
+    for run in range(runs):
+        y, seen = _world(rng, 500, (0.8, 0.8))
+        promoted += decide(y, y, y, gate, seed=run, probabilities=(seen[0], seen[1])).decision.promotes
+    assert 0 < promoted / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+
+
+def test_strict_bets_on_squared_errors_too() -> None:
+    y, seen = _world(np.random.default_rng(7), 4000, (1.5, 0.3))
+    gate = Gate(policy=Policy.STRICT, metric="brier")
+    assert decide(y, y, y, gate, probabilities=(seen[0], seen[1])).decision is Decision.PROMOTED
+    assert decide(y, y, y, gate, probabilities=(seen[1], seen[0])).decision is Decision.KEPT
+
+
+def test_a_guard_of_probabilities_holds_a_candidate_back() -> None:
+    y, seen = _world(np.random.default_rng(7), 4000, (0.3, 1.5))
+    gate = Gate(policy=Policy.ALWAYS, guards={"log_loss": 0.01})
+    evidence = decide(y, y, y, gate, probabilities=(seen[0], seen[1]))
+    assert evidence.decision is Decision.KEPT
+    assert "but log loss rises from 0." in evidence.sentence
+
+
+# -- refresh ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", [Policy.PROVEN, Policy.STRICT, Policy.BETTER])
+def test_an_old_champion_is_refreshed_by_what_is_not_worse(policy: Policy) -> None:
+    rows = _labels((3000, 0, 0, 0), (1000, 1, 1, 1), (5, 1, 1, 0), (5, 1, 0, 1))
+    gate = Gate(policy=policy, max_age_runs=5)
+    assert decide(*rows, gate, age_runs=4).decision is Decision.KEPT
+    assert decide(*rows, gate).decision is Decision.KEPT
+    evidence = decide(*rows, gate, age_runs=5)
+    assert evidence.decision is Decision.REFRESHED
+    assert "after 5 runs of the champion it is enough not to be worse than it by 0.02" in evidence.sentence
+    assert evidence.low is not None
+    assert -0.02 < evidence.low <= 0
+    held = Gate(policy=policy, max_age_runs=5, guards={"recall": 0.0}, not_worse=0.05)
+    worse = _labels((3000, 0, 0, 0), (1000, 1, 1, 1), (9, 1, 1, 0), (5, 1, 0, 1))
+    assert decide(*worse, held, age_runs=5).decision is Decision.KEPT
+
+
+def test_an_old_champion_stays_where_the_candidate_may_be_worse_or_nobody_can_tell() -> None:
+    gate = Gate(max_age_runs=1)
+    may_be = _labels((300, 0, 0, 0), (60, 1, 1, 1), (12, 1, 1, 0), (10, 1, 0, 1))
+    assert decide(*may_be, gate, age_runs=9).decision is Decision.KEPT
+    few = _labels((300, 0, 0, 0), (20, 1, 1, 1))
+    assert decide(*few, gate, age_runs=9).decision is Decision.UNDECIDABLE
+
+
+# -- how many rows are needed ----------------------------------------------------------------------------------
+
+
+def test_the_number_of_rows_that_would_tell_is_kept() -> None:
+    luck = decide(*_labels((300, 0, 0, 0), (100, 1, 1, 1), (12, 1, 0, 1), (8, 1, 1, 0)), PROVEN)
+    assert luck.rows_needed is not None
+    assert f"; about {luck.rows_needed:,} rows would tell." in luck.sentence
+    few = decide(*_labels((270, 0, 0, 0), (10, 1, 1, 1)), PROVEN)
+    assert (few.decision, few.rows_needed) == (Decision.UNDECIDABLE, 840)
+    assert decide(*_labels((100, 1, 1, 1), (60, 1, 0, 1), (300, 0, 0, 0)), PROVEN).rows_needed is None

@@ -1,0 +1,122 @@
+"""Two models' probabilities on the same rows → what can be said of their difference, by drawing rows anew.
+
+Metrics of probabilities do not depend on a few counts, as those of decisions do (see `paired`), so rows themselves are
+drawn with replacement, the same ones for both models (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
+ch. 8). Each metric is computed for many draws at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+Labels = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+OfDraws = Callable[[Labels], Floats]  # (k, n) drawn rows -> (k,) values
+_MOST_DRAWN = 10_000_000  # rows over all resamples; of very many rows fewer resamples tell as much
+_FEWEST = 200
+_AT_ONCE = 500_000  # rows of the resamples that are held at a time
+_LEAST = 1e-15  # a probability of nought would cost without end
+
+
+def bootstrap_rows(
+    metric: str, y: Labels, champion: Floats, candidate: Floats, *, resamples: int, seed: int
+) -> tuple[Floats, Floats]:
+    """Return the metric of champion and candidate over resamples of the rows, each of shape (k,).
+
+    Args:
+        metric: one of `OF_PROBABILITIES`.
+        y: (n,) labels, 0 or 1.
+        champion: (n,) its probabilities of 1.
+        candidate: (n,) its probabilities.
+        resamples: how many; of more than 5,000 rows fewer are drawn, but 200 at least.
+        seed: of the random numbers.
+
+    Resamples without a row of either class are left out where the metric needs both.
+    """
+    prepared = OF_PROBABILITIES[metric]
+    old, new = prepared(y, champion), prepared(y, candidate)
+    found = [(old(drawn), new(drawn)) for drawn in _draws(len(y), resamples, seed)]
+    both = np.concatenate([np.stack(pair) for pair in found], axis=1)
+    known = both[:, np.isfinite(both).all(axis=0)]
+    return known[0], known[1]
+
+
+def value(metric: str, y: Labels, probability: Floats) -> float:
+    """Return a metric of one model on the rows as they are."""
+    return float(OF_PROBABILITIES[metric](y, probability)(np.arange(len(y))[None])[0])
+
+
+def _draws(rows: int, resamples: int, seed: int) -> Iterator[Labels]:
+    """Yield the rows of each resample, shape (k, rows), some resamples at a time."""
+    rng = np.random.default_rng(seed)
+    left = min(resamples, max(_FEWEST, _MOST_DRAWN // rows))
+    while left:
+        several = min(left, max(1, _AT_ONCE // rows))
+        yield rng.integers(0, rows, (several, rows))
+        left -= several
+
+
+def _mean_of(loss: Callable[[Labels, Floats], Floats]) -> Callable[[Labels, Floats], OfDraws]:
+    """Return how the mean of a loss by row is computed for draws."""
+
+    def prepared(y: Labels, probability: Floats) -> OfDraws:
+        losses = loss(y, probability)
+        return lambda drawn: np.asarray(losses[drawn].mean(axis=1))
+
+    return prepared
+
+
+def _ranked(metric: Callable[[Floats, Floats], Floats]) -> Callable[[Labels, Floats], OfDraws]:
+    """Return how a metric of the order of rows is computed for draws, from the positives and negatives of each level.
+
+    Levels are the different probabilities, from the highest to the lowest.
+    """
+
+    def prepared(y: Labels, probability: Floats) -> OfDraws:
+        levels, level = np.unique(-probability, return_inverse=True)
+        code = 2 * level + y
+
+        def of(drawn: Labels) -> Floats:
+            several, size = len(drawn), 2 * len(levels)
+            cells = (code[drawn] + size * np.arange(several)[:, None]).ravel()
+            counts = np.bincount(cells, minlength=several * size).reshape(several, len(levels), 2).astype(np.float64)
+            return metric(counts[:, :, 1], counts[:, :, 0])
+
+        return of
+
+    return prepared
+
+
+def _roc_auc(positives: Floats, negatives: Floats) -> Floats:
+    """Return the share of pairs in which the positive row is ranked higher; ties count half."""
+    above = np.cumsum(positives, axis=1) - positives / 2
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    return _share((above * negatives).sum(axis=1), pairs)
+
+
+def _average_precision(positives: Floats, negatives: Floats) -> Floats:
+    """Return precision at each level, weighed by the positives that it adds."""
+    hits = np.cumsum(positives, axis=1)
+    precision = hits / np.maximum(hits + np.cumsum(negatives, axis=1), 1)
+    return _share((precision * positives).sum(axis=1), hits[:, -1])
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0)
+
+
+def log_losses(y: Labels, probability: Floats) -> Floats:
+    """Return the log loss of each row, shape (n,)."""
+    right = np.where(y == 1, probability, 1 - probability)
+    return np.asarray(-np.log(np.maximum(right, _LEAST)))
+
+
+OF_PROBABILITIES: Mapping[str, Callable[[Labels, Floats], OfDraws]] = {
+    "roc_auc": _ranked(_roc_auc),
+    "average_precision": _ranked(_average_precision),
+    "log_loss": _mean_of(log_losses),
+    "brier": _mean_of(lambda y, probability: np.asarray((probability - y) ** 2)),
+}
