@@ -89,7 +89,18 @@ def run(ledger: Reader, number: int) -> dict[str, Any]:
         "steps": ledger.steps(number),
         "metrics": ledger.metrics(run=number),
         "predictions": ledger.predictions(number),
+        "acceptance": ledger.acceptance_cases(number),
+        "holdout_uses": _uses(ledger, number),
     }
+
+
+def _uses(ledger: Reader, run: int) -> list[Row]:
+    """Return how often the held rows that judged in a run have judged since they came."""
+    verdict = ledger.verdict(run)
+    if verdict is None or verdict.holdout_first_batch is None or verdict.holdout_last_batch is None:
+        return []
+    window = range(verdict.holdout_first_batch, verdict.holdout_last_batch + 1)
+    return [row for row in ledger.holdout_uses() if row["batch"] in window]
 
 
 def run_text(found: Mapping[str, Any]) -> str:
@@ -122,8 +133,19 @@ def run_text(found: Mapping[str, Any]) -> str:
     )
     sections = [("Attempts", "attempts", attempts), ("Files", "files", read),
                 ("Quarantined rows", "quarantines", quarantined), ("Steps", "steps", steps),
-                ("Metrics", "metrics", _metrics(found["metrics"]))]  # fmt: skip
+                ("Metrics", "metrics", _metrics(found["metrics"])),
+                ("Sample customers", "acceptance", _acceptance(found["acceptance"])),
+                ("Held rows that judged, and in how many decisions by now", "holdout_uses",
+                 table(((u["batch"], u["rows"], u["decisions"]) for u in found["holdout_uses"]),
+                       ("batch", "rows", "decisions")))]  # fmt: skip
     return "\n".join(head) + "".join(f"\n\n{title}\n{text}" for title, key, text in sections if found[key])
+
+
+def _acceptance(rows: Sequence[Row]) -> str:
+    return table(
+        ((c["line"], c["customer"], c["expected"], c["probability"], "yes" if c["met"] else "NO") for c in rows),
+        ("line", "customer", "expected", "probability", "as expected"),
+    )
 
 
 def _metrics(rows: Sequence[Row]) -> str:

@@ -193,7 +193,7 @@ def test_a_documented_command_line_parses(file: str, line: str) -> None:
     words = [_PLACEHOLDERS.get(word, word) for word in shlex.split(line, comments=True)]
     if len(words) == 1 and words[0] in cli.commands:
         return  # a command is only named
-    context = click.Context(cli, info_name="churnwatch", obj=Path())
+    context = click.Context(cli, info_name="churnwatch", obj=Path(), **cli.context_settings)
     # `--help` and `--version` are done with once they are read
     with context, contextlib.suppress(click.exceptions.Exit):
         cli.parse_args(context, words)

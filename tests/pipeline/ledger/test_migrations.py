@@ -97,6 +97,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatc
 RELEASED = {
     "m001_first_shape": "cdad750eb4b265df",
     "m002_sources": "d7075dfaa2bbf729",
+    "m003_gate": "617e7d8966cc0bdf",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
