@@ -102,7 +102,7 @@ class Compared:
         return f"{self.of.title} {self.values_in_words}"
 
     def spread(self, *, resamples: int, seed: int) -> Spread:
-        """Return how far the difference may be luck, by drawing rows anew; of decisions also by swapping them."""
+        """Return how far the difference may be luck, by drawing rows anew, and where it can be by swapping."""
         if self.of.needs is Needs.DECISIONS:
             drawn = paired.bootstrap(self.metric, self.cells, resamples=resamples, seed=seed)
             swapped = paired.swap_test(self.metric, self.cells, resamples=resamples, seed=seed)
@@ -110,11 +110,16 @@ class Compared:
             drawn = row_bootstrap.bootstrap_rows(
                 self.metric, self.y, *self._probabilities, resamples=resamples, seed=seed
             )
-            swapped = 0.0
+            swapped = self._swapped(resamples, seed)
         deltas = (drawn[1] - drawn[0]) * self.of.sign
         low, high = np.quantile(deltas, [0.05, 0.95])
         p = float((1 + np.sum(deltas <= 0)) / (1 + len(deltas)))
         return Spread(float(low), float(high), max(p, swapped))
+
+    def _swapped(self, resamples: int, seed: int) -> float:
+        if self.metric not in row_bootstrap.LOSSES:
+            return 0.0
+        return row_bootstrap.swap_rows(self.metric, self.y, *self._probabilities, resamples=resamples, seed=seed)
 
     def wealth(self) -> float:
         """Return the most that a bet on the candidate ever came to, row by row; see `paired.wealth`."""

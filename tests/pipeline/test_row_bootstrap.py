@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from churnwatch.pipeline.row_bootstrap import OF_PROBABILITIES, bootstrap_rows, value
+from churnwatch.pipeline.row_bootstrap import LOSSES, OF_PROBABILITIES, bootstrap_rows, swap_rows, value
 
 BY_SCIKIT_LEARN: dict[str, Any] = {
     "roc_auc": roc_auc_score,
@@ -56,3 +56,12 @@ def test_of_very_many_rows_fewer_resamples_are_drawn_and_a_certain_mistake_costs
     assert len(old) == 200
     assert np.isfinite(old).all()
     assert new == pytest.approx(np.log(2))
+
+
+@pytest.mark.parametrize("metric", LOSSES)
+def test_swapping_probabilities_tells_a_difference_from_a_coin(metric: str) -> None:
+    """Ten rows that only the candidate knows: a coin gives all ten in one of 1,024 cases."""
+    y = np.array([0, 1] * 25)
+    champion, candidate = np.full(50, 0.5), np.concatenate([np.where(y[:10] == 1, 0.9, 0.1), np.full(40, 0.5)])
+    assert swap_rows(metric, y, champion, candidate, resamples=20_000, seed=1) == pytest.approx(1 / 1024, abs=5e-4)
+    assert swap_rows(metric, y, candidate, champion, resamples=2000, seed=1) > 0.99
