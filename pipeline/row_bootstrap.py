@@ -61,10 +61,10 @@ def swap_rows(metric: str, y: Labels, champion: Floats, candidate: Floats, *, re
     """
     loss = LOSSES[metric]
     lower = loss(y, champion) - loss(y, candidate)
-    rng, beyond = np.random.default_rng(seed), []
-    for several in _several(len(y), resamples):
-        beyond.append(rng.choice((-1.0, 1.0), (several, len(y))) @ lower >= lower.sum())
-    return float((1 + np.concatenate(beyond).sum()) / (1 + sum(map(len, beyond))))
+    rng = np.random.default_rng(seed)
+    drawn = [rng.choice((-1.0, 1.0), (several, len(y))) @ lower for several in _several(len(y), resamples)]
+    beyond = np.concatenate(drawn) >= lower.sum()
+    return float((1 + beyond.sum()) / (1 + len(beyond)))
 
 
 def value(metric: str, y: Labels, probability: Floats) -> float:
