@@ -418,6 +418,45 @@ def restore(file: Path, folder: Path) -> None:
     click.echo(f"{home.path}: restored as of {found.made_at}; start it: churnwatch --home {home.path} run")
 
 
+@cli.command(example="churnwatch experiment -p logistic.C=0.1 --cv 5 --solver lbfgs --max-iter 100")
+@click.option("-p", "--parameter", "parameters", multiple=True, metavar="ESTIMATOR.NAME=VALUE",
+              help="A parameter of an estimator; may be repeated.")  # fmt: skip
+@click.option("--estimator", "estimators", multiple=True, metavar="NAME",
+              help="Which to train (default: those with a parameter given, else as in the settings).")  # fmt: skip
+@click.option("--mode", metavar="MODE", help="As training.mode: refit, compare, ….")
+@click.option("--cv", "folds", type=int, metavar="FOLDS", help="Folds of the cross-validation.")
+@click.option("--solver", metavar="SOLVER", help="Short for -p logistic.solver=SOLVER.")
+@click.option("--max-iter", metavar="COUNT", help="Short for -p logistic.max_iter=COUNT.")
+@click.option("--note", metavar="TEXT", help="What it is about; goes into the ledger.")
+@click.option("--learning-curve", "curve", is_flag=True, help="Train on 10, 20, 40 and 70 % of the customers, too.")
+@click.pass_obj
+def experiment(home: Path, /, **asked: Any) -> None:
+    """Train once with other parameters; recorded with metrics and files, compared with the champion, never released."""
+    from churnwatch.daemon import experiments as found
+
+    progress = _show_step if sys.stderr.isatty() else lambda _: None
+    click.echo(found.experiment(home, found.Asked(**asked), progress))
+
+
+@cli.command(example="churnwatch experiments 3 7")
+@click.argument("number", type=click.IntRange(min=1), nargs=-1)
+@click.option("--json", "json_", is_flag=True, help="As JSON, with everything that was measured.")
+@click.pass_obj
+def experiments(home: Path, number: tuple[int, ...], json_: bool) -> None:
+    """Show all experiments, or one, or several side by side."""
+    from churnwatch.daemon import experiment_lists, listings
+    from churnwatch.daemon.reading import ledger_of
+
+    with ledger_of(home) as ledger:
+        found = experiment_lists.gather(ledger, number)
+        if json_:
+            click.echo(listings.as_json([each.as_row for each in found]))
+        elif number:
+            click.echo(experiment_lists.side_by_side(ledger, found))
+        else:
+            click.echo(experiment_lists.overview(found))
+
+
 @cli.command(example="churnwatch features --describe")
 @click.option("--describe", is_flag=True, help="Every feature with what it is, its missing share and its mean.")
 @click.option("--json", "json_", is_flag=True, help="As JSON.")

@@ -152,7 +152,7 @@ def _metrics(rows: Sequence[Row]) -> str:
     """One line per metric, one column per model and set of rows."""
     columns = list(dict.fromkeys((r["subject"], r["split"], r["batch"]) for r in rows))
     names = list(dict.fromkeys(r["name"] for r in rows))
-    values = {(r["name"], r["subject"], r["split"], r["batch"]): _number(r["name"], r["value"]) for r in rows}
+    values = {(r["name"], r["subject"], r["split"], r["batch"]): _number(r) for r in rows}
     headers = [" ".join([s, p.replace("_", " "), f"batch {b}" if b else ""]).strip() for s, p, b in columns]
     return table(
         ([name.replace("_", " "), *(values.get((name, *key)) for key in columns)] for name in names),
@@ -160,9 +160,12 @@ def _metrics(rows: Sequence[Row]) -> str:
     )
 
 
-def _number(metric: str, value: float | None) -> float | None:
-    """Show counts as counts."""
-    return int(value) if value is not None and metric.startswith(("true_", "false_")) else value
+def _number(row: Row) -> float | str | None:
+    """Show counts as counts, and what has an interval with it."""
+    value = row["value"]
+    if value is not None and row["low"] is not None:
+        return f"{value:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+    return int(value) if value is not None and row["name"].startswith(("true_", "false_")) else value
 
 
 def models(rows: Sequence[Row], releases: Sequence[Row]) -> str:

@@ -27,6 +27,7 @@ from churnwatch.pipeline.errors import DataError, LedgerError, UsageError
 from churnwatch.pipeline.ingest import QUARANTINE
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import Experiment, Model
 from churnwatch.pipeline.settings import FILE_NAME, Home
 
 CONTENTS = "backup.json"
@@ -115,15 +116,15 @@ def _wanted(home: Home, ledger: Path) -> Iterator[_Wanted]:
     with Reader.open(ledger) as reader:
         for part in reader.all_parts():
             yield _Wanted(home.ingested / part.part, f"{_INGESTED}/{part.part}", part.sha256)
-        for row in reader.models():
-            folder = home.models / row["folder"]
-            hashes = registry.model_hashes(folder, reader.model(row["version"]))
-            known = {**hashes, registry.MANIFEST: row["manifest_sha256"]}
+        kept: list[Model | Experiment] = [reader.model(row["version"]) for row in reader.models()]
+        for model in (*kept, *reader.experiments()):
+            folder = home.models / model.folder
+            known = {**registry.model_hashes(folder, model), registry.MANIFEST: model.manifest_sha256}
             for file, sha256 in known.items():
-                yield _Wanted(folder / file, f"{_MODELS}/{row['folder']}/{file}", sha256)
+                yield _Wanted(folder / file, f"{_MODELS}/{model.folder}/{file}", sha256)
             for path in sorted(folder.glob("*")):
                 if path.name not in known:
-                    yield _Wanted(path, f"{_MODELS}/{row['folder']}/{path.name}")
+                    yield _Wanted(path, f"{_MODELS}/{model.folder}/{path.name}")
         for row in reader.predictions():
             path = home.predictions / row["path"]
             yield _Wanted(path, f"{_PREDICTIONS}/{row['path']}", row["sha256"])

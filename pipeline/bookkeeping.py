@@ -11,6 +11,7 @@ from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.gate import Evidence
 from churnwatch.pipeline.ingest import FileAccount, WrittenPart
 from churnwatch.pipeline.load import Opened, QuarantineCount, Refused
+from churnwatch.pipeline.overfitting import Estimate
 from churnwatch.pipeline.profile import ColumnProfile
 from churnwatch.pipeline.records import (
     DIALECT,
@@ -94,6 +95,14 @@ def metric_records(
 ) -> list[Metric]:
     """Return one record per metric."""
     return [Metric(run, version, subject, split, name, value, rows, batch) for name, value in values.items()]
+
+
+def gap_records(run: int, gaps: Mapping[str, Estimate], *, rows: int, version: int) -> list[Metric]:
+    """Return one record for each metric that a candidate has better on its training rows than on the holdout."""
+    return [
+        Metric(run, version, "candidate", "gap", name, gap.value, rows, low=gap.low, high=gap.high)
+        for name, gap in gaps.items()
+    ]
 
 
 def verdict_record(

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from churnwatch.pipeline import acceptance, bookkeeping, confusion, features, gate, promotion, registry
+from churnwatch.pipeline import acceptance, bookkeeping, confusion, features, gate, overfitting, promotion, registry
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import paths, pinned
 from churnwatch.pipeline.evaluate import baseline_f1
 from churnwatch.pipeline.features import Rows, labelled_rows
 from churnwatch.pipeline.manifest import manifest
+from churnwatch.pipeline.overfitting import Estimate, estimates
 from churnwatch.pipeline.records import AcceptanceCase, Decision, Model
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
-from churnwatch.pipeline.workspace import Workspace
+from churnwatch.pipeline.workspace import Surroundings, Workspace
 
 
 def test_champion(at: Workspace) -> None:
@@ -48,7 +49,7 @@ def train_candidate(at: Workspace) -> str | None:
     """Train a candidate and write its version; return why there is none, where there is none."""
     if at.ledger.model_of_run(at.run) is not None:
         return None
-    schema, rows = at.learned, _training_rows(at)
+    schema, rows = at.learned, training_rows(at)
     candidate = train(rows, at.home.settings.training, numeric=schema.numeric, categorical=schema.categorical)
     if isinstance(candidate, Untrainable):
         at.warnings.append(candidate.reason)
@@ -57,7 +58,8 @@ def train_candidate(at: Workspace) -> str | None:
     return None
 
 
-def _training_rows(at: Workspace) -> Rows:
+def training_rows(at: Surroundings) -> Rows:
+    """Return the rows to learn from: all that are not promised to the holdout, or a sample of them."""
     training, where = at.home.settings.training, at.holdout.trainable
     drawn = features.sample(at.learned, at.engine, at.dataset, where=where, most=training.max_rows, seed=training.seed)
     rows = labelled_rows(at.learned, at.engine, at.dataset, where=drawn.where if drawn else where)
@@ -69,11 +71,12 @@ def _training_rows(at: Workspace) -> Rows:
 
 
 def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
-    on_train = at.evaluated(rows, candidate.probabilities(rows), candidate.threshold)
     if at.holdout.warning is not None:
         at.warnings.append(at.holdout.warning)
     judged = at.holdout.rows
-    on_holdout = at.evaluated(judged, candidate.probabilities(judged), candidate.threshold)
+    learned, unseen = candidate.probabilities(rows), candidate.probabilities(judged)
+    on_train = at.evaluated(rows, learned, candidate.threshold)
+    on_holdout = at.evaluated(judged, unseen, candidate.threshold)
     shown = on_holdout or on_train
     version = at.ledger.next_version()
     title = f"v{version} on {'holdout' if on_holdout else 'training'} rows"
@@ -98,6 +101,9 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
         for split, values, size in (("train", on_train, len(rows)), ("holdout", on_holdout, len(judged))):
             at.ledger.add_all(bookkeeping.metric_records(
                 at.run, values, rows=size, subject="candidate", split=split, version=version))  # fmt: skip
+        gaps = overfitting.gaps(estimates(rows.y, learned, threshold=candidate.threshold),
+                                estimates(judged.y, unseen, threshold=candidate.threshold))  # fmt: skip
+        at.ledger.add_all(bookkeeping.gap_records(at.run, gaps, rows=len(judged), version=version))
         for each in candidate.comparisons:
             metric: str = at.home.settings.training.metric
             found = {metric: each.value} if each.value is not None else {}
@@ -193,16 +199,17 @@ def _staged(at: Workspace, candidate: Model, evidence: gate.Evidence) -> gate.Ev
 
 def _warn_of_gap(at: Workspace, candidate: Model) -> None:
     f1 = {
-        row["split"]: row["value"]
+        row["split"]: row
         for row in at.ledger.metrics(run=at.run, version=candidate.version)
         if row["name"] == "f1" and row["subject"] == "candidate"
     }
-    gap = f1["train"] - f1["holdout"] if len(f1) > 1 else 0.0
-    if gap > at.home.settings.training.max_gap:
-        at.warnings.append(
-            f"{candidate.name} has F1 {f1['train']:.2f} on the rows it learned from and {f1['holdout']:.2f} on"
-            " the holdout: it may have learned them by heart"
-        )
+    if "gap" not in f1:
+        return
+    gap = Estimate(f1["gap"]["value"], f1["gap"]["low"], f1["gap"]["high"])
+    on_train, on_holdout = f1["train"]["value"], f1["holdout"]["value"]
+    warning = overfitting.warning(candidate.name, candidate.estimator, on_train, on_holdout, gap,
+                                  at.home.settings.training.max_gap)  # fmt: skip
+    at.warnings += [warning] if warning is not None else []
 
 
 def promote(at: Workspace) -> None:

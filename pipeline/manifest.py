@@ -26,11 +26,32 @@ def manifest(
     metrics: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Return a version's manifest. It holds no times, so that the same run writes the same manifest again."""
+    told = traced(home, schema, candidate, data=made_of(ledger), origin=origin, metrics=metrics)
+    return {"version": version, "run": run, "run_id": ledger.run(run)["run_id"], **told}
+
+
+def made_of(ledger: Reader) -> dict[str, Any]:
+    """Return what the data set is made of."""
     key_version, canonical = ledger.schema() or (0, "{}")
     return {
-        "version": version,
-        "run": run,
-        "run_id": ledger.run(run)["run_id"],
+        "key_version": key_version,
+        "schema": json.loads(canonical),
+        "parts": [{"part": part.part, "sha256": part.sha256, "rows": part.rows} for part in ledger.row_parts()],
+        "files": [{"path": file["path"], "sha256": file["sha256"]} for file in ledger.files("ingested")],
+    }
+
+
+def traced(
+    home: Home,
+    schema: Schema,
+    candidate: Candidate,
+    *,
+    data: Mapping[str, Any],
+    origin: str,
+    metrics: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    """Return what a manifest says of any trained model, be it of a run or not; `data` is what it learned from."""
+    return {
         "estimator": candidate.estimator,
         "parameters": candidate.parameters,
         "threshold": candidate.threshold,
@@ -44,12 +65,7 @@ def manifest(
         "training_positives": candidate.positives,
         "holdout": origin,
         "metrics": metrics,
-        "data": {
-            "key_version": key_version,
-            "schema": json.loads(canonical),
-            "parts": [{"part": part.part, "sha256": part.sha256, "rows": part.rows} for part in ledger.row_parts()],
-            "files": [{"path": file["path"], "sha256": file["sha256"]} for file in ledger.files("ingested")],
-        },
+        "data": data,
         "seed": home.settings.training.seed,
         "settings": json.loads(home.settings.canonical()),
         "settings_sha256": home.settings.sha256,

@@ -211,13 +211,61 @@ class Metric:
     run: int
     version: int | None
     subject: str  # champion, candidate, baseline
-    split: str  # train, holdout, prequential, cross_validation
+    split: str  # train, holdout, gap (how much better it is on train), prequential, cross_validation
     name: str
     value: float | None
     rows: int
     batch: int | None = None
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """A model that was trained to learn something from it, and is never released; its folder is complete before."""
+
+    experiment: int
+    experiment_id: str  # hash of data, settings, code version and champion; the same gives the same figures
+    at: str
+    note: str | None
+    changed: str  # JSON: the settings of training that were other than the home's
+    settings_sha256: str
+    code_version: str
+    data_sha256: str  # experiments with the same one, and the same holdout, were judged on the same rows
+    holdout: str  # in words: which rows judged
+    champion: int | None
+    estimator: str
+    parameters: str  # JSON
+    threshold: float
+    train_rows: int
+    train_positives: int
+    folder: str  # relative to models_folder
+    sha256: str
+    manifest_sha256: str
+    sentence: str  # how it compares with the champion
+    learning_curve: str | None  # what the curve says, in a sentence
+    warning: str | None
+
+    @property
+    def name(self) -> str:
+        """The experiment as people say it: e7."""
+        return f"e{self.experiment}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentMetric:
+    """One number about an experiment on one set of rows; intervals are of 90 %."""
+
+    experiment: int
+    subject: str  # candidate, champion, difference; of a cross-validation the estimator
+    split: str  # train, holdout, gap, cross_validation
+    trained_on: int | None  # rows, at a point of the learning curve; None: all
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    standard_error: float | None
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from churnwatch.pipeline import files, model_files
 from churnwatch.pipeline.errors import ReleaseError
 from churnwatch.pipeline.model_files import PICKLE, SKOPS
-from churnwatch.pipeline.records import Model
+from churnwatch.pipeline.records import Experiment, Model
 from churnwatch.pipeline.settings import ModelFormat
 
 SCORE = "latestscore.txt"
@@ -130,7 +130,7 @@ def refuse_unreadable(models: Path, model: Model, *, unpickle: bool) -> None:
                            " setting first.")  # fmt: skip
 
 
-def model_hashes(folder: Path, model: Model) -> dict[str, str]:
+def model_hashes(folder: Path, model: Model | Experiment) -> dict[str, str]:
     """Return the SHA-256 of each file that holds a version's model, by name, as far as the ledger vouches for them.
 
     It knows the first one itself, and the manifest, which names them all.
@@ -141,7 +141,7 @@ def model_hashes(folder: Path, model: Model) -> dict[str, str]:
     return {**named, next(iter(named)): model.sha256}
 
 
-def _vouched_for(folder: Path, model: Model) -> dict[str, str] | None:
+def _vouched_for(folder: Path, model: Model | Experiment) -> dict[str, str] | None:
     """Return the model's files by the manifest; None where that is not the one that the ledger knows."""
     try:
         text = (folder / MANIFEST).read_bytes()

@@ -12,6 +12,7 @@ from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.firstlook.column_types import infer_types
 from churnwatch.pipeline.firstlook.head import read_sample
+from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.schema import Schema, from_settings, from_source
@@ -49,7 +50,7 @@ def resolve_source(home: Home, ledger: Ledger, source: str) -> Schema:
     return schema
 
 
-def current(home: Home, ledger: Ledger) -> Schema:
+def current(home: Home, ledger: Reader) -> Schema:
     """Return the schema of a home that has had a run, or declares its columns.
 
     Raises:

@@ -379,7 +379,7 @@ def _plain(node: yaml.Node | None, *, typed: bool = False) -> Any:
         return ["" if (value := _plain(item, typed=typed)) is None else value for item in node.value]
     if isinstance(node, yaml.ScalarNode):
         if node.style is None and (node.value == "" or typed):
-            return _looks_like(node.value)
+            return looks_like(node.value)
         return node.value
     return None
 
@@ -395,7 +395,8 @@ def _named(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
         yield key.value, value
 
 
-def _looks_like(text: str) -> bool | int | float | str | None:
+def looks_like(text: str) -> bool | int | float | str | None:
+    """Return what a scalar looks like, such as a parameter, whose type nobody knows beforehand; None: nothing."""
     if text in ("true", "false", ""):
         return text == "true" if text else None
     for kind in (int, float):

@@ -1,4 +1,4 @@
-"""What the steps of one run work with: the home, its ledger and engines, and what each of these holds by now.
+"""What steps work with: the home, its ledger and engines, and what each of these holds by now.
 
 What is computed here is computed once for all steps, when the first of them asks for it.
 """
@@ -26,36 +26,19 @@ from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home
 
 
-class Workspace:
-    """One run's surroundings. `warnings` gathers what somebody should look at."""
+class Surroundings:
+    """A home's data set as it stands. `warnings` gathers what somebody should look at."""
 
-    def __init__(
-        self, home: Home, ledger: Ledger, local: DuckDB, engine: Engine, datasets: Sequence[Dataset], run: int
-    ) -> None:
-        self.home, self.ledger, self.run = home, ledger, run
-        self.local, self.engine, self.datasets = local, engine, datasets
-        self.schema = next(each.schema for each in datasets if each.is_main)
-        self.features = FeatureStep(home, ledger, engine, self.schema) if home.settings.sources else None
+    def __init__(self, home: Home, ledger: Ledger, local: DuckDB, engine: Engine, schema: Schema) -> None:
+        self.home, self.ledger, self.schema = home, ledger, schema
+        self.local, self.engine = local, engine
+        self.features = FeatureStep(home, ledger, engine, schema) if home.settings.sources else None
         self.warnings: list[str] = []
 
     @property
     def has_sources(self) -> bool:
         """Whether there is something to make features of beside the customers' rows."""
         return self.features is not None
-
-    def has_news(self) -> bool:
-        """Tell whether the run brought labelled rows that were not there before."""
-        return any(batch.labelled for batch in self.batches)
-
-    def has_news_of_sources(self) -> bool:
-        """Tell whether the run brought new rows of sources."""
-        states = self.ledger.run_file_states(self.run)
-        return any(row["accepted"] and role(self.home.settings, row["path"]) for row in states)
-
-    @cached_property
-    def batches(self) -> list[Batch]:
-        """The run's batches of customers' rows; to be asked for once they are taken in."""
-        return self.ledger.batches(self.run)
 
     @cached_property
     def learned(self) -> Schema:
@@ -113,10 +96,13 @@ class Workspace:
         """The share of the customers who can be called. So many as there were at the last run: no need to count."""
         if self.customers is None:
             return 0.1
-        total = self.ledger.customers_predicted(self.run)
+        total = self._customers_predicted()
         if total is None:
             total = self.engine.rows(f"SELECT count(*) FROM ({self.customers}) AS c")[0][0]
         return min(1.0, self.home.settings.call_capacity / total) if total else 1.0
+
+    def _customers_predicted(self) -> int | None:
+        return self.ledger.customers_predicted()
 
     def evaluated(self, rows: Rows, probability: Any, threshold: float) -> dict[str, float]:
         """Return the metrics of a model's probabilities."""
@@ -145,3 +131,30 @@ class Workspace:
         warning = f"{model}; it cannot be compared, so the next model counts as the first"
         self.warnings += [warning] if warning not in self.warnings else []
         return None
+
+
+class Workspace(Surroundings):
+    """One run's surroundings."""
+
+    def __init__(
+        self, home: Home, ledger: Ledger, local: DuckDB, engine: Engine, datasets: Sequence[Dataset], run: int
+    ) -> None:
+        super().__init__(home, ledger, local, engine, next(each.schema for each in datasets if each.is_main))
+        self.datasets, self.run = datasets, run
+
+    def has_news(self) -> bool:
+        """Tell whether the run brought labelled rows that were not there before."""
+        return any(batch.labelled for batch in self.batches)
+
+    def has_news_of_sources(self) -> bool:
+        """Tell whether the run brought new rows of sources."""
+        states = self.ledger.run_file_states(self.run)
+        return any(row["accepted"] and role(self.home.settings, row["path"]) for row in states)
+
+    @cached_property
+    def batches(self) -> list[Batch]:
+        """The run's batches of customers' rows; to be asked for once they are taken in."""
+        return self.ledger.batches(self.run)
+
+    def _customers_predicted(self) -> int | None:
+        return self.ledger.customers_predicted(self.run)  # this one's own would differ from attempt to attempt

@@ -348,4 +348,49 @@ def m003_gate(db: Database) -> None:
         db.execute(statement)
 
 
-NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate"})
+@ledger_migrations()
+def m005_experiments(db: Database) -> None:
+    """Let the ledger hold experiments: models that are never released."""
+    for statement in (
+        """CREATE TABLE experiments (
+            experiment INTEGER PRIMARY KEY,
+            experiment_id TEXT NOT NULL,
+            at TEXT NOT NULL,
+            note TEXT,
+            changed TEXT NOT NULL,
+            settings_sha256 TEXT NOT NULL REFERENCES settings,
+            code_version TEXT NOT NULL,
+            data_sha256 TEXT NOT NULL,
+            holdout TEXT NOT NULL,
+            champion INTEGER REFERENCES models,
+            estimator TEXT NOT NULL,
+            parameters TEXT NOT NULL,
+            threshold REAL NOT NULL,
+            train_rows INTEGER NOT NULL,
+            train_positives INTEGER NOT NULL,
+            folder TEXT NOT NULL UNIQUE,
+            sha256 TEXT NOT NULL,
+            manifest_sha256 TEXT NOT NULL,
+            sentence TEXT NOT NULL,
+            learning_curve TEXT,
+            warning TEXT
+        ) STRICT""",
+        """CREATE TABLE experiment_metrics (
+            experiment INTEGER NOT NULL REFERENCES experiments,
+            subject TEXT NOT NULL,
+            split TEXT NOT NULL,
+            trained_on INTEGER,
+            name TEXT NOT NULL,
+            value REAL,
+            low REAL,
+            high REAL,
+            standard_error REAL,
+            rows INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX experiments_by_identity ON experiments (experiment_id)",
+        "CREATE INDEX experiment_metrics_by_experiment ON experiment_metrics (experiment, subject, split)",
+    ):
+        db.execute(statement)
+
+
+NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate", "m005_experiments"})

@@ -17,6 +17,8 @@ from churnwatch.pipeline.records import (
     Batch,
     Champion,
     Decision,
+    Experiment,
+    ExperimentMetric,
     FileState,
     Model,
     Part,
@@ -83,6 +85,15 @@ class Reader:
     def _value(self, sql: str, *values: object) -> Any:
         row = self._connection.execute(sql, values).fetchone()
         return None if row is None else row[0]
+
+    @contextmanager
+    def one_moment(self) -> Iterator[None]:
+        """Have all questions inside answered as of the first one, whatever a run records meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
 
     # -- source files ------------------------------------------------------------------------------------------
 
@@ -442,12 +453,44 @@ class Reader:
             *values,
         )
 
-    def customers_predicted(self, before: int) -> int | None:
-        """Return how many customers the newest predictions before a run were of; None: there are none."""
+    def customers_predicted(self, before: int | None = None) -> int | None:
+        """Return how many customers the newest predictions (before a run) were of; None: there are none."""
         found = self._one(
-            "SELECT rows FROM predictions WHERE file IS NULL AND run < ? ORDER BY run DESC LIMIT 1", before
+            "SELECT rows FROM predictions WHERE file IS NULL AND run < coalesce(?, run + 1) ORDER BY run DESC LIMIT 1",
+            before,
         )
         return found["rows"] if found is not None else None
+
+    # -- experiments -------------------------------------------------------------------------------------------
+
+    def experiments(self) -> list[Experiment]:
+        """Return all experiments, oldest first."""
+        return [Experiment(**row) for row in self.rows("SELECT * FROM experiments ORDER BY experiment")]
+
+    def experiment(self, number: int) -> Experiment:
+        """Return an experiment.
+
+        Raises:
+            NotFoundError: there is none of that number.
+        """
+        row = self._one("SELECT * FROM experiments WHERE experiment = ?", number)
+        if row is None:
+            raise NotFoundError(f"experiment {number}: there is none. See them all: churnwatch experiments")
+        return Experiment(**row)
+
+    def experiment_of(self, experiment_id: str) -> Experiment | None:
+        """Return the experiment with this identity, if it was made already."""
+        row = self._one("SELECT * FROM experiments WHERE experiment_id = ? LIMIT 1", experiment_id)
+        return None if row is None else Experiment(**row)
+
+    def next_experiment(self) -> int:
+        """Return the number of the next experiment."""
+        return 1 + int(self._value("SELECT coalesce(max(experiment), 0) FROM experiments"))
+
+    def experiment_metrics(self, experiment: int) -> list[ExperimentMetric]:
+        """Return the metrics of an experiment, those of its learning curve in the order of its points."""
+        found = self.rows("SELECT * FROM experiment_metrics WHERE experiment = ? ORDER BY rowid", experiment)
+        return [ExperimentMetric(**row) for row in found]
 
     def package_check(self, *, good_only: bool = False) -> Row | None:
         """Return the newest package check, or the newest of which nothing failed."""

@@ -27,6 +27,8 @@ from churnwatch.pipeline.records import (
     Aggregated,
     Approval,
     Batch,
+    Experiment,
+    ExperimentMetric,
     FileEvent,
     FileFinding,
     Metric,
@@ -52,6 +54,8 @@ _TABLES: dict[type, str] = {
     Aggregated: "aggregated",
     Approval: "approvals",
     Batch: "batches",
+    Experiment: "experiments",
+    ExperimentMetric: "experiment_metrics",
     FileEvent: "file_events",
     FileFinding: "file_findings",
     Metric: "metrics",
@@ -175,7 +179,7 @@ class Ledger(Reader):
             known = self._value("SELECT run FROM runs WHERE run_id = ?", run_id)
             if known is not None:
                 return int(known)
-            self._keep_settings(settings, at)
+            self.keep_settings(settings, at)
             run = self._insert(
                 "runs",
                 {"run_id": run_id, "reason": reason, "created_at": at, "settings_sha256": settings[0],
@@ -184,14 +188,15 @@ class Ledger(Reader):
             self._db.table("run_files").insert_all({"run": run, "file": file} for file in inputs)
             return run
 
-    def _keep_settings(self, settings: tuple[str, str], at: str) -> None:
+    def keep_settings(self, settings: tuple[str, str], at: str) -> None:
+        """Keep settings, given as hash and canonical text, if they are new."""
         row = {"settings_sha256": settings[0], "canonical": settings[1], "at": at}
         self._db.table("settings").insert(row, ignore=True)
 
     def begin_attempt(self, run: int, *, at: str, pid: int, settings: tuple[str, str]) -> int:
         """Open a further attempt of a run, under the settings now in force, and return its number."""
         with self.transaction():
-            self._keep_settings(settings, at)
+            self.keep_settings(settings, at)
             attempt = 1 + int(self._value("SELECT coalesce(max(attempt), 0) FROM attempts WHERE run = ?", run))
             self._insert("attempts", {"run": run, "attempt": attempt, "started_at": at, "pid": pid,
                                       "settings_sha256": settings[0]})  # fmt: skip
