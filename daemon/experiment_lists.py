@@ -10,10 +10,11 @@ from typing import Any
 
 from churnwatch.daemon.listings import moment, table
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.metrics import METRICS
 from churnwatch.pipeline.records import Experiment, ExperimentMetric
 
 _SHOWN = ("f1", "roc_auc", "log_loss")
-_NAMES = {"f1": "F1", "roc_auc": "ROC AUC", "log_loss": "log loss"}
+_NAMES = {name: METRICS[name].title for name in _SHOWN}
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def overview(found: Sequence[Listed]) -> str:
           *(_value(e.find(name)) for name in _SHOWN), _rows(e), _interval(e.find("f1", subject="difference")),
           " ".join(text for text in (e.changed, f"({e.made.note})" if e.made.note else "") if text)) for e in found),
         ("experiment", "when (UTC)", "estimator", "threshold", "cross-validated", *_NAMES.values(), "holdout rows",
-         "F1 less the champion's", "other than the settings"),
+         "F1 better than the champion's by", "other than the settings"),
     )  # fmt: skip
     return f"{shown}\n\n{_caution(found)}"
 
@@ -102,7 +103,11 @@ def side_by_side(ledger: Reader, found: Sequence[Listed]) -> str:
         for split in ("holdout", "train", "gap")
     ]
     against: list[list[Any]] = [
-        ["F1 less the champion's", *(_interval(e.find("f1", subject="difference")) for e in found)]
+        [
+            f"{_NAMES[name]} better than the champion's by",
+            *(_interval(e.find(name, subject="difference")) for e in found),
+        ]
+        for name in _SHOWN
     ]
     text = table([*differ, *facts, *measured, *against], headers, numbers=False)
     return "\n\n".join([text, *_incomparable(found), *(f"{e.made.name}: {e.made.sentence}" for e in found)])

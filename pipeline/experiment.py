@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,9 +19,9 @@ from typing import Any
 
 import msgspec
 
-from churnwatch.pipeline import comparison, confusion, files, learning_curve, overfitting, registry, schemas
+from churnwatch.pipeline import comparison, confusion, files, learning_curve, registry, schemas
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.comparison import Compared
+from churnwatch.pipeline.compared import Compared
 from churnwatch.pipeline.engine import DuckDB, name
 from churnwatch.pipeline.errors import DataError, NotFoundError, SettingsError
 from churnwatch.pipeline.feature_step import Pairs
@@ -30,8 +30,8 @@ from churnwatch.pipeline.learning import training_rows
 from churnwatch.pipeline.learning_curve import Point
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.manifest import made_of, traced
-from churnwatch.pipeline.overfitting import Estimate, estimates
-from churnwatch.pipeline.records import Experiment, ExperimentMetric, Model
+from churnwatch.pipeline.measured import Measured, Split, records, split
+from churnwatch.pipeline.records import Experiment, Model
 from churnwatch.pipeline.settings import Home, Training
 from churnwatch.pipeline.train import Candidate, Floats, Untrainable, probabilities, train
 from churnwatch.pipeline.workspace import Surroundings
@@ -67,17 +67,6 @@ class _Given:
     rows: Rows
     judged: Rows
     champion: tuple[Model, Floats] | None
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What came of it: metrics and intervals by split, the comparison with the champion, its metrics, the curve."""
-
-    values: Mapping[str, Mapping[str, float]]
-    intervals: Mapping[str, Mapping[str, Estimate]]
-    compared: Compared
-    champion: Mapping[str, float]
-    points: tuple[Point, ...]
 
 
 def changed(before: Training, now: Training) -> dict[str, Any]:
@@ -126,7 +115,7 @@ def conduct(
     candidate = train(given.rows, wanted.training, numeric=at.learned.numeric, categorical=at.learned.categorical)
     if isinstance(candidate, Untrainable):
         raise DataError(f"{candidate.reason}.")
-    found = _judged(at, candidate, given, wanted, progress)
+    found = _measured(at, candidate, given, wanted, progress)
     return _recorded(at, candidate, given, found, wanted, changed(home.settings.training, wanted.training)), True
 
 
@@ -185,14 +174,11 @@ def _refuse_other_features(at: Surroundings) -> None:
 # -- what comes of it --------------------------------------------------------------------------------------------
 
 
-def _judged(at: Surroundings, candidate: Candidate, given: _Given, wanted: Wanted, progress: Progress) -> _Found:
-    values, intervals = {}, {}
-    for split, rows in (("train", given.rows), ("holdout", given.judged)):
-        probability = candidate.probabilities(rows)
-        values[split] = at.evaluated(rows, probability, candidate.threshold)
-        intervals[split] = estimates(rows.y, probability, threshold=candidate.threshold)
-    intervals["gap"] = overfitting.gaps(intervals["train"], intervals["holdout"])
-    values["gap"] = {metric: gap.value for metric, gap in intervals["gap"].items()}
+def _measured(at: Surroundings, candidate: Candidate, given: _Given, wanted: Wanted, progress: Progress) -> Measured:
+    on_train, on_holdout = (
+        split(at.evaluated(rows, candidate.probabilities(rows), candidate.threshold), candidate, rows)
+        for rows in (given.rows, given.judged)
+    )
     points: tuple[Point, ...] = ()
     if wanted.curve:
         progress("learning curve")
@@ -200,43 +186,41 @@ def _judged(at: Surroundings, candidate: Candidate, given: _Given, wanted: Wante
             learning_curve.measure(candidate, given.rows, given.judged, wanted.training,
                                    numeric=at.learned.numeric, categorical=at.learned.categorical)
         )  # fmt: skip
-    compared, champion = _compared(at, candidate, given, values["holdout"].get("f1"))
-    return _Found(values, intervals, compared, champion, points)
+    sentence, champion, difference = _compared(at, candidate, given, on_holdout)
+    return Measured(on_train, on_holdout, sentence, champion, difference, points)
 
 
-def _compared(
-    at: Surroundings, candidate: Candidate, given: _Given, f1: float | None
-) -> tuple[Compared, dict[str, float]]:
-    """Compare with the champion; return its metrics, too."""
+def _compared(at: Surroundings, candidate: Candidate, given: _Given, own: Split) -> tuple[str, Split, Split]:
+    """Compare with the champion; return a sentence, the champion's metrics, and by how much it is better."""
     rows = given.judged
-    if given.champion is None or f1 is None:
-        return comparison.alone(len(rows), f1), {}
-    model, probability = given.champion
-    old = (probability >= model.threshold).astype(int)
-    new = (candidate.probabilities(rows) >= candidate.threshold).astype(int)
-    resamples, seed = at.home.settings.gating.resamples, at.home.settings.training.seed
-    compared = comparison.compare(rows.y, old, new, name=model.name, resamples=resamples, seed=seed)
-    return compared, at.evaluated(rows, probability, model.threshold)
-
-
-def _warnings(at: Surroundings, candidate: Candidate, found: _Found) -> str | None:
-    if "f1" in found.intervals["gap"]:
-        warning = overfitting.warning(
-            "the model", candidate.estimator, found.values["train"]["f1"], found.values["holdout"]["f1"],
-            found.intervals["gap"]["f1"], at.home.settings.training.max_gap,
-        )  # fmt: skip
-        at.warnings += [warning] if warning is not None else []
-    return "; ".join(at.warnings) or None
+    if given.champion is None or not own.rows:
+        nothing = Split(own.rows, {})
+        return comparison.alone(own.rows, own.values.get("f1")), nothing, nothing
+    gating, seed = at.home.settings.gating, at.home.settings.training.seed
+    model, old = given.champion
+    new = candidate.probabilities(rows)
+    decided = (old >= model.threshold).astype(int), (new >= candidate.threshold).astype(int)
+    metric = gating.metric if 0 < rows.positives < len(rows) else "f1"  # some need both classes
+    compared = Compared(metric, rows.y, *decided, probabilities=(old, new))
+    differences = {
+        each: comparison.difference(compared.by(each), resamples=gating.resamples, seed=seed)
+        for each in dict.fromkeys((metric, *own.intervals))
+    }
+    champion = Split(own.rows, at.evaluated(rows, old, model.threshold))
+    sentence = comparison.in_words(compared, differences[metric], model.name)
+    return sentence, champion, Split.of_intervals(own.rows, differences)
 
 
 # -- files, then the ledger --------------------------------------------------------------------------------------
 
 
 def _recorded(
-    at: Surroundings, candidate: Candidate, given: _Given, found: _Found, wanted: Wanted, told: Mapping[str, Any]
+    at: Surroundings, candidate: Candidate, given: _Given, found: Measured, wanted: Wanted, told: Mapping[str, Any]
 ) -> Experiment:
     """Write the experiment's folder, then record it; one process at a time, so that none takes another's number."""
     folder, settings = at.home.models / FOLDER, at.home.settings
+    most = settings.training.max_gap
+    at.warnings += filter(None, [found.warning(candidate.estimator, most)])
     with files.lock(at.home.state / "experiments.lock", busy="", wait=True):
         files.sweep(folder, "e*")
         number = at.ledger.next_experiment()
@@ -260,73 +244,35 @@ def _recorded(
             folder=f"{FOLDER}/e{number}",
             sha256=written.sha256,
             manifest_sha256=written.manifest_sha256,
-            sentence=found.compared.sentence,
-            learning_curve=_curve_says(at, found),
-            warning=_warnings(at, candidate, found),
+            sentence=found.sentence,
+            learning_curve=learning_curve.verdict(found.points, most=most) if wanted.curve else None,
+            warning="; ".join(at.warnings) or None,
         )
         with at.ledger.transaction():
             at.ledger.keep_settings((settings.sha256, settings.canonical()), made.at)
             at.ledger.add(made)
-            at.ledger.add_all(_metrics(number, candidate, given, found, settings.training.metric))
+            at.ledger.add_all(records(number, found, candidate, settings.training.metric))
     return made
 
 
-def _curve_says(at: Surroundings, found: _Found) -> str | None:
-    return learning_curve.verdict(found.points, most=at.home.settings.training.max_gap) if found.points else None
-
-
 def _written(
-    at: Surroundings, candidate: Candidate, given: _Given, found: _Found, folder: Path
+    at: Surroundings, candidate: Candidate, given: _Given, found: Measured, folder: Path
 ) -> registry.WrittenVersion:
-    metrics = {split: found.values[split] for split in ("train", "holdout")}
-    split = "holdout" if metrics["holdout"] else "train"
-    title = f"experiment {folder.name} on {'holdout' if split == 'holdout' else 'training'} rows"
+    shown, rows = (found.holdout, "holdout") if found.holdout.rows else (found.train, "training")
 
     def draw(path: Path) -> None:
-        confusion.draw(metrics[split], path, title=title)
+        confusion.draw(shown.values, path, title=f"experiment {folder.name} on {rows} rows")
         if found.points:
             learning_curve.draw(found.points, path.with_name(CURVE), title=f"{folder.name}, {candidate.estimator}")
 
+    metrics = {"train": found.train.values, "holdout": found.holdout.values}
     told = traced(at.home, at.schema, candidate, data=given.made_of, origin=at.holdout.origin, metrics=metrics)
     return registry.write_version(
         folder,
         candidate.model,
-        f1=metrics["holdout"].get("f1"),
+        f1=found.holdout.values.get("f1"),
         ingested=given.ingested,
         manifest={"experiment": folder.name, **told},
         draw=draw,
         model_format=at.home.settings.model_format,
     )
-
-
-def _metrics(number: int, candidate: Candidate, given: _Given, found: _Found, tuned: str) -> Iterator[ExperimentMetric]:
-    """Yield all that was measured."""
-    rows = {"train": len(given.rows), "holdout": len(given.judged), "gap": len(given.judged)}
-    for split, values in found.values.items():
-        yield from _rows(number, "candidate", split, values, found.intervals[split], rows[split])
-    yield from _rows(number, "champion", "holdout", found.champion, {}, rows["holdout"])
-    if found.compared.difference is not None:
-        difference = {"f1": found.compared.difference}
-        yield from _rows(number, "difference", "holdout", {"f1": difference["f1"].value}, difference, rows["holdout"])
-    for each in candidate.comparisons:
-        yield ExperimentMetric(number, each.estimator, "cross_validation", None, tuned, each.value, None, None,
-                               each.standard_error, rows["train"])  # fmt: skip
-    for point in found.points:
-        for split, measured, size in (("train", point.train, point.rows), ("holdout", point.holdout, rows["holdout"])):
-            values = {metric: each.value for metric, each in measured.items()}
-            yield from _rows(number, "candidate", split, values, measured, size, trained_on=point.rows)
-
-
-def _rows(
-    number: int,
-    subject: str,
-    split: str,
-    values: Mapping[str, float],
-    intervals: Mapping[str, Estimate],
-    rows: int,
-    trained_on: int | None = None,
-) -> Iterator[ExperimentMetric]:
-    for metric, value in values.items():
-        around = intervals.get(metric)
-        low, high = (around.low, around.high) if around is not None else (None, None)
-        yield ExperimentMetric(number, subject, split, trained_on, metric, value, low, high, None, rows)

@@ -16,12 +16,14 @@ from matplotlib.figure import Figure
 
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Rows
-from churnwatch.pipeline.overfitting import Estimate, Floats, estimates, gaps, losses, mean
+from churnwatch.pipeline.metrics import METRICS
+from churnwatch.pipeline.overfitting import Estimate, Floats, estimates, gaps, mean
+from churnwatch.pipeline.row_bootstrap import log_losses
 from churnwatch.pipeline.settings import Training
 from churnwatch.pipeline.train import Candidate, Untrainable, train
 
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)  # of the training customers
-_PANELS = {"f1": "F1", "roc_auc": "ROC AUC", "log_loss": "log loss"}
+_PANELS = ("f1", "roc_auc", "log_loss")
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _point(model: Candidate, learned: Rows, judged: Rows) -> Point:
         len(learned),
         estimates(learned.y, seen, threshold=model.threshold),
         estimates(judged.y, unseen, threshold=model.threshold),
-        losses(judged.y, unseen),
+        log_losses(judged.y, unseen),
     )
 
 
@@ -128,15 +130,15 @@ def verdict(points: Sequence[Point], *, most: float) -> str:
     gap = gaps(points[-1].train, points[-1].holdout).get("f1")
     if gap is None or gap.low <= most:
         return sentence
-    return f"{sentence} The gap to the training rows, F1 {gap.in_words}, says that the model has learned by heart."
+    return f"{sentence} The gap of F1 to the training rows ({gap.in_words}) says that the model has learned by heart."
 
 
 def _of_rows(what: str, fell: Estimate) -> str:
     if fell.low > 0:
-        return f"More rows would still help: {what} fell by {fell.in_words}."
+        return f"More rows would still help: {what} fell (by {fell.in_words})."
     if fell.high < 0:
-        return f"More rows made it no better: {what} rose by {(-fell).in_words}."
-    return f"The curve is flat, as far as the holdout can tell: {what} fell by {fell.in_words}."
+        return f"More rows made it no better: {what} rose (by {(-fell).in_words})."
+    return f"The curve is flat, as far as the holdout can tell: {what} hardly changed (by {(-fell).in_words})."
 
 
 def draw(points: Sequence[Point], path: Path, *, title: str) -> None:
@@ -149,10 +151,10 @@ def draw(points: Sequence[Point], path: Path, *, title: str) -> None:
     """
     with mpl.rc_context({"svg.hashsalt": "churnwatch"}):
         figure = Figure(figsize=(10, 3.4), layout="constrained")
-        for axes, (metric, name) in zip(figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True):
+        for axes, metric in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
             _line(axes, [(p.rows, p.train[metric]) for p in points if metric in p.train], "training rows")
             _line(axes, [(p.rows, p.holdout[metric]) for p in points if metric in p.holdout], "holdout")
-            axes.set_title(name, fontsize=10)
+            axes.set_title(METRICS[metric].title, fontsize=10)
             axes.set_xlabel("rows learned from")
             axes.legend(frameon=False, fontsize=8)
         figure.suptitle(title, fontsize=11)

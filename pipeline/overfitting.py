@@ -13,11 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from churnwatch.pipeline.metrics import METRICS
+from churnwatch.pipeline.row_bootstrap import log_losses
+
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
 _NORMAL_5 = 1.645  # how many standard errors from the middle 5 % begin
-_LOWER_IS_BETTER = frozenset({"log_loss"})
 _LESS_FREE = {
     "logistic": "a smaller `C` of logistic",
     "boosting": "fewer `max_leaf_nodes` or more `l2_regularization` of boosting",
@@ -50,7 +52,7 @@ class Estimate:
     @property
     def in_words(self) -> str:
         """The number with its interval."""
-        return f"{self.value:.3f} (90 % interval {self.low:.3f} to {self.high:.3f})"
+        return f"{self.value:.3f}, 90 % interval {self.low:.3f} to {self.high:.3f}"
 
 
 def estimates(y: Labels, probability: Floats, *, threshold: float) -> dict[str, Estimate]:
@@ -64,7 +66,7 @@ def estimates(y: Labels, probability: Floats, *, threshold: float) -> dict[str, 
     found = {
         "f1": _f1(y == 1, probability >= threshold),
         "roc_auc": _roc_auc(probability[y == 1], probability[y == 0]),
-        "log_loss": mean(losses(y, probability)),
+        "log_loss": mean(log_losses(y, probability)),
     }
     return {name: each for name, each in found.items() if each is not None}
 
@@ -72,7 +74,7 @@ def estimates(y: Labels, probability: Floats, *, threshold: float) -> dict[str, 
 def gaps(train: Mapping[str, Estimate], holdout: Mapping[str, Estimate]) -> dict[str, Estimate]:
     """Return by how much each metric is better on the rows that were learned from than on the holdout."""
     return {
-        name: holdout[name] - train[name] if name in _LOWER_IS_BETTER else train[name] - holdout[name]
+        name: train[name] - holdout[name] if METRICS[name].sign > 0 else holdout[name] - train[name]
         for name in train
         if name in holdout
     }
@@ -97,12 +99,6 @@ def warning(model: str, estimator: str, train: float, holdout: float, gap: Estim
         f"{model} has F1 {train:.2f} on the rows it learned from and {holdout:.2f} on the holdout: it has learned them"
         f" by heart (gap {gap.in_words}); what helps: fewer features (`exclude`), {tamer}, more rows{simpler}"
     )
-
-
-def losses(y: Labels, probability: Floats) -> Floats:
-    """Return each row's log loss, shape (n,)."""
-    likelihood = np.where(y == 1, probability, 1 - probability)
-    return np.asarray(-np.log(np.clip(likelihood, np.finfo(np.float64).eps, 1.0)))
 
 
 def mean(values: Floats) -> Estimate | None:

@@ -18,7 +18,7 @@ OfDraws = Callable[[Labels], Floats]  # (k, n) drawn rows -> (k,) values
 _MOST_DRAWN = 10_000_000  # rows over all resamples; of very many rows fewer resamples tell as much
 _FEWEST = 200
 _AT_ONCE = 500_000  # rows of the resamples that are held at a time
-_LEAST = 1e-15  # a probability of nought would cost without end
+_LEAST = np.finfo(np.float64).eps  # a probability of nought would cost without end; as scikit-learn has it
 
 
 def bootstrap_rows(

@@ -87,6 +87,15 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """By how much a metric is better on the rows that were learned from than on the holdout, with a 90 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class MetricRow:
     """One metric of the champion, with what to hold it against."""
 
@@ -95,6 +104,7 @@ class MetricRow:
     holdout: float | None
     train: float | None
     baseline: float | None
+    gap: Gap | None
 
 
 @dataclass(frozen=True, slots=True)

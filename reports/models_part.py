@@ -10,6 +10,7 @@ from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import Champion, Decision
 from churnwatch.reports.facts import (
     F1Point,
+    Gap,
     Listed,
     Matrix,
     MetricRow,
@@ -69,9 +70,11 @@ def quality(reader: Reader, champion: Champion | None) -> Quality:
     version = champion.model.version
     judged = _newest_run(f1_rows, version, "holdout")
     holdout = _values(reader, judged, "holdout", version)
-    train = _values(reader, _newest_run(f1_rows, version, "train"), "train", version)
+    trained = _newest_run(f1_rows, version, "train")
+    train = _values(reader, trained, "train", version)
     baseline = _values(reader, judged, "holdout", None)  # the only metrics on the holdout that belong to no version
-    return Quality(tuple(_metric_rows(holdout, train, baseline)), _matrix(holdout, version, judged), history)
+    rows = tuple(_metric_rows(holdout, train, baseline, _gaps(reader, trained, version)))
+    return Quality(rows, _matrix(holdout, version, judged), history)
 
 
 def _newest_run(f1_rows: Sequence[Row], version: int, split: str) -> int | None:
@@ -83,10 +86,15 @@ def _values(reader: Reader, run: int | None, split: str, version: int | None) ->
     return {row["name"]: row["value"] for row in rows if row["version"] == version and row["value"] is not None}
 
 
-def _metric_rows(holdout: Values, train: Values, baseline: Values) -> Iterator[MetricRow]:
+def _gaps(reader: Reader, run: int | None, version: int) -> Mapping[str, Gap]:
+    rows = reader.metrics(run=run, split="gap", version=version) if run is not None else []
+    return {row["name"]: Gap(row["value"], row["low"], row["high"]) for row in rows}
+
+
+def _metric_rows(holdout: Values, train: Values, baseline: Values, gaps: Mapping[str, Gap]) -> Iterator[MetricRow]:
     for key, (name, meaning) in _METRICS.items():
         if key in holdout or key in train:
-            yield MetricRow(name, meaning, holdout.get(key), train.get(key), baseline.get(key))
+            yield MetricRow(name, meaning, holdout.get(key), train.get(key), baseline.get(key), gaps.get(key))
 
 
 def _matrix(values: Values, version: int, run: int | None) -> Matrix | None:
