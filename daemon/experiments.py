@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,8 @@ def training(given: Training, asked: Asked) -> Training:
         return msgspec.convert(values, Training)
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `$.")
-        option = {"folds": "--cv", "mode": "--mode", "estimators[...]": "--estimator"}.get(path.strip("`"), "-p")
+        setting = re.split(r"[.\[`]", path)[0]
+        option = {"folds": "--cv", "mode": "--mode", "estimators": "--estimator"}.get(setting, "-p")
         raise UsageError(f"{option}: {text}.") from None
 
 

@@ -30,7 +30,8 @@ from churnwatch.pipeline.learning import training_rows
 from churnwatch.pipeline.learning_curve import Point
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.manifest import made_of, traced
-from churnwatch.pipeline.measured import Measured, Split, records, split
+from churnwatch.pipeline.measured import Measured, Split, records
+from churnwatch.pipeline.overfitting import estimates
 from churnwatch.pipeline.records import Experiment, Model
 from churnwatch.pipeline.settings import Home, Training
 from churnwatch.pipeline.train import Candidate, Floats, Untrainable, probabilities, train
@@ -175,10 +176,7 @@ def _refuse_other_features(at: Surroundings) -> None:
 
 
 def _measured(at: Surroundings, candidate: Candidate, given: _Given, wanted: Wanted, progress: Progress) -> Measured:
-    on_train, on_holdout = (
-        split(at.evaluated(rows, candidate.probabilities(rows), candidate.threshold), candidate, rows)
-        for rows in (given.rows, given.judged)
-    )
+    on_train, on_holdout = (_split(at, candidate, rows) for rows in (given.rows, given.judged))
     points: tuple[Point, ...] = ()
     if wanted.curve:
         progress("learning curve")
@@ -188,6 +186,13 @@ def _measured(at: Surroundings, candidate: Candidate, given: _Given, wanted: Wan
         )  # fmt: skip
     sentence, champion, difference = _compared(at, candidate, given, on_holdout)
     return Measured(on_train, on_holdout, sentence, champion, difference, points)
+
+
+def _split(at: Surroundings, candidate: Candidate, rows: Rows) -> Split:
+    probability, threshold = candidate.probabilities(rows), candidate.threshold
+    return Split(
+        len(rows), at.evaluated(rows, probability, threshold), estimates(rows.y, probability, threshold=threshold)
+    )
 
 
 def _compared(at: Surroundings, candidate: Candidate, given: _Given, own: Split) -> tuple[str, Split, Split]:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from churnwatch.pipeline import overfitting
-from churnwatch.pipeline.features import Rows
 from churnwatch.pipeline.learning_curve import Point
-from churnwatch.pipeline.overfitting import Estimate, estimates
+from churnwatch.pipeline.overfitting import Estimate
 from churnwatch.pipeline.records import ExperimentMetric
 from churnwatch.pipeline.train import Candidate
 
@@ -59,12 +58,6 @@ class Measured:
             return None
         on_train, on_holdout = self.train.values["f1"], self.holdout.values["f1"]
         return overfitting.warning("the model", estimator, on_train, on_holdout, gap, most)
-
-
-def split(values: Mapping[str, float], candidate: Candidate, rows: Rows) -> Split:
-    """Return a model's metrics on some rows, F1, ROC AUC and log loss with their intervals."""
-    intervals = estimates(rows.y, candidate.probabilities(rows), threshold=candidate.threshold)
-    return Split(len(rows), values, intervals)
 
 
 def records(number: int, found: Measured, candidate: Candidate, tuned_for: str) -> Iterator[ExperimentMetric]:
