@@ -47,7 +47,7 @@ def test_a_parameter_of_an_import_path_has_its_name_behind_the_last_dot() -> Non
         (Asked(parameters=["C=0.1"]), "-p C=0.1: must look like logistic.C=0.1"),
         (Asked(parameters=["logistic.C"]), "-p logistic.C: must look like"),
         (Asked(max_iter=""), "-p logistic.max_iter=: must look like"),
-        (Asked(parameters=["logistic.C=1"], estimators=("boosting",)), "-p logistic.…: it is not one of the estimators"),
+        (Asked(parameters=["logistic.C=1"], estimators=("boosting",)), "-p logistic.…: it is not one of the"),
         (Asked(folds=1), "--cv: Expected `int` >= 2."),
         (Asked(mode="best"), "--mode: Invalid enum value 'best'."),
         (Asked(estimators=("",)), "--estimator: Expected `str` of length >= 1."),
@@ -134,7 +134,8 @@ def test_an_overview_has_value_and_error_of_the_cross_validation() -> None:
 
 
 def test_what_nobody_knows_is_left_empty(tmp_path: Any) -> None:
-    bare = Listed(_listed().made, [ExperimentMetric(1, "logistic", "cross_validation", None, "f1", None, None, None, None, 10)])  # fmt: skip
+    unknown = ExperimentMetric(1, "logistic", "cross_validation", None, "f1", None, None, None, None, 10)
+    bare = Listed(_listed().made, [unknown])
     assert experiment_lists.with_error(bare.cross_validated) is None
     assert "logistic" in experiment_lists.overview([bare])
     assert experiment_lists.in_words(bare, tmp_path).startswith("experiment 1: logistic, as in the settings\nF1 0.500.")
