@@ -130,7 +130,7 @@ class Training(_Checked, frozen=True):
     threads: Count = 2
     max_rows: Count = 2_000_000  # of more, a stratified sample is learned from
     cluster: Annotated[str, Meta(pattern="^(tcp|tls)://.+$")] | None = None  # of Dask, for the folds
-    max_gap: Share = 0.1  # F1 on the training rows less F1 on the holdout, above which the report warns
+    max_gap: Share = 0.1  # F1 on the training rows less F1 on the holdout; beyond doubt above it, the report warns
 
 
 Compared = Literal[

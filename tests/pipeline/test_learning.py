@@ -225,3 +225,21 @@ def test_another_metric_may_decide(make_home: MakeHome, telco: tuple[Path, ...])
     assert (first["metric"], second["metric"]) == ("f1", "log_loss")
     assert " log loss" in second["sentence"]
     assert load(home.path).settings.gating.metric == "log_loss"
+
+
+# -- overfitting -----------------------------------------------------------------------------------------------
+
+
+def test_a_candidate_that_learned_by_heart_is_warned_of_and_its_gap_is_kept(
+    make_home: MakeHome, telco: tuple[Path, ...]
+) -> None:
+    tree = "sklearn.tree.DecisionTreeClassifier"
+    home = make_home(TELCO.replace("[logistic]", f"[{tree}]"))
+    outcome = _run(home, telco[0])
+    told = next(each for each in outcome.warnings if "it has learned them by heart" in each)
+    assert told.startswith("v1 has F1 0.99 on the rows it learned from")
+    assert f"more regularisation of {tree}" in told
+    gaps = {row["name"]: row for row in _ask(home, "SELECT * FROM metrics WHERE split = 'gap'")}
+    assert gaps.keys() == {"f1", "roc_auc", "log_loss"}
+    assert all(row["low"] < row["value"] < row["high"] and row["version"] == 1 for row in gaps.values())
+    assert gaps["f1"]["low"] > home.settings.training.max_gap

@@ -98,6 +98,7 @@ RELEASED = {
     "m001_first_shape": "cdad750eb4b265df",
     "m002_sources": "d7075dfaa2bbf729",
     "m003_gate": "617e7d8966cc0bdf",
+    "m005_experiments": "7c73d5707de6d70f",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
