@@ -24,6 +24,7 @@ from churnwatch.pipeline.records import (
     Quarantine,
     Verdict,
 )
+from churnwatch.pipeline.train import Candidate
 
 _MANY_DUPLICATES = 0.5
 _FEW_ROWS = 20
@@ -94,6 +95,17 @@ def metric_records(
 ) -> list[Metric]:
     """Return one record per metric."""
     return [Metric(run, version, subject, split, name, value, rows, batch) for name, value in values.items()]
+
+
+def training_records(run: int, candidate: Candidate, *, metric: str) -> Iterator[Metric]:
+    """Yield what was compared to choose a candidate: estimators and baseline by cross-validation, windows by time."""
+    for each in candidate.comparisons:
+        if each.value is not None:
+            yield Metric(run, None, each.estimator, "cross_validation", metric, each.value, candidate.rows)
+    if candidate.baseline is not None:
+        yield Metric(run, None, "baseline", "cross_validation", metric, candidate.baseline, candidate.rows)
+    for window in candidate.windows:
+        yield Metric(run, None, window.window.name, "window", "log_loss", window.log_loss, window.rows)
 
 
 def verdict_record(

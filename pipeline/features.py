@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,15 @@ class Rows:
     def positives(self) -> int:
         """How many labels are positive."""
         return int(self.y.sum())
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> Rows:
+        """Return some of the rows; `kept` has shape (n,)."""
+        ids, dates = (None if each is None else each[kept] for each in (self.ids, self.dates))
+        return Rows(self.X[kept], self.y[kept], ids, self.batches[kept] if len(self.batches) else self.batches, dates)
+
+    def taking(self, columns: Sequence[str]) -> Rows:
+        """Return the rows with some of their columns."""
+        return replace(self, X=self.X[list(columns)])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from churnwatch.pipeline.features import Rows, labelled_rows
 from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.records import AcceptanceCase, Decision, Model
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
+from churnwatch.pipeline.windows import Window
 from churnwatch.pipeline.workspace import Workspace
 
 
@@ -53,8 +54,23 @@ def train_candidate(at: Workspace) -> str | None:
     if isinstance(candidate, Untrainable):
         at.warnings.append(candidate.reason)
         return candidate.reason
-    _write_version(at, candidate, rows)
+    at.warnings += _told(candidate)
+    _write_version(at, candidate, candidate.window.within(rows))
     return None
+
+
+def _told(candidate: Candidate) -> Iterator[str]:
+    """Yield what was chosen for the candidate that nobody may expect."""
+    if candidate.windows and candidate.window != Window():
+        yield (f"learned from a window ({candidate.window.name}): it would have predicted the newest batches better"
+               " than all history")  # fmt: skip
+    for found in candidate.searches:
+        if found.stopped:
+            yield (f"the search for parameters of {found.estimator} was stopped by training.search_s after"
+                   f" {found.tried} sets; a faster machine may find others")  # fmt: skip
+    best = max((each.value for each in candidate.comparisons if each.value is not None), default=None)
+    if best is not None and candidate.baseline is not None and best <= candidate.baseline:
+        yield "by cross-validation no estimator is better than saying the same of everybody"
 
 
 def _training_rows(at: Workspace) -> Rows:
@@ -98,11 +114,7 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
         for split, values, size in (("train", on_train, len(rows)), ("holdout", on_holdout, len(judged))):
             at.ledger.add_all(bookkeeping.metric_records(
                 at.run, values, rows=size, subject="candidate", split=split, version=version))  # fmt: skip
-        for each in candidate.comparisons:
-            metric: str = at.home.settings.training.metric
-            found = {metric: each.value} if each.value is not None else {}
-            at.ledger.add_all(bookkeeping.metric_records(
-                at.run, found, rows=len(rows), subject=each.estimator, split="cross_validation"))  # fmt: skip
+        at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=at.home.settings.training.metric))
 
 
 def decide(at: Workspace) -> str:
