@@ -97,15 +97,19 @@ def metric_records(
     return [Metric(run, version, subject, split, name, value, rows, batch) for name, value in values.items()]
 
 
-def training_records(run: int, candidate: Candidate, *, metric: str) -> Iterator[Metric]:
-    """Yield what was compared to choose a candidate: estimators and baseline by cross-validation, windows by time."""
+def training_records(run: int, candidate: Candidate, *, metric: str, version: int) -> Iterator[Metric]:
+    """Yield what was compared to choose a candidate: estimators and baseline by cross-validation, windows by time.
+
+    The window that was chosen has the candidate's version.
+    """
     for each in candidate.comparisons:
         if each.value is not None:
             yield Metric(run, None, each.estimator, "cross_validation", metric, each.value, candidate.rows)
     if candidate.baseline is not None:
         yield Metric(run, None, "baseline", "cross_validation", metric, candidate.baseline, candidate.rows)
-    for window in candidate.windows:
-        yield Metric(run, None, window.window.name, "window", "log_loss", window.log_loss, window.rows)
+    for one in candidate.windows:
+        chosen = version if one.window == candidate.window else None
+        yield Metric(run, chosen, one.window.name, "window", "log_loss", one.log_loss, one.rows)
 
 
 def verdict_record(

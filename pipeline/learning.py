@@ -19,7 +19,7 @@ from churnwatch.pipeline.features import Rows, labelled_rows
 from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.records import AcceptanceCase, Decision, Model
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
-from churnwatch.pipeline.windows import Window
+from churnwatch.pipeline.windows import ALL
 from churnwatch.pipeline.workspace import Workspace
 
 
@@ -60,10 +60,7 @@ def train_candidate(at: Workspace) -> str | None:
 
 
 def _told(candidate: Candidate) -> Iterator[str]:
-    """Yield what was chosen for the candidate that nobody may expect."""
-    if candidate.windows and candidate.window != Window():
-        yield (f"learned from a window ({candidate.window.name}): it would have predicted the newest batches better"
-               " than all history")  # fmt: skip
+    """Yield what somebody should look at in how a candidate was chosen."""
     for found in candidate.searches:
         if found.stopped:
             yield (f"the search for parameters of {found.estimator} was stopped by training.search_s after"
@@ -114,7 +111,17 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
         for split, values, size in (("train", on_train, len(rows)), ("holdout", on_holdout, len(judged))):
             at.ledger.add_all(bookkeeping.metric_records(
                 at.run, values, rows=size, subject="candidate", split=split, version=version))  # fmt: skip
-        at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=at.home.settings.training.metric))
+        metric = at.home.settings.training.metric
+        at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=metric, version=version))
+
+
+def chosen_window(at: Workspace) -> str:
+    """Return in a sentence which window was found to be better than all history; nothing where none was."""
+    compared = at.ledger.metrics(run=at.run, split="window")
+    chosen = next((row["subject"] for row in compared if row["version"] is not None), ALL)
+    if chosen == ALL:
+        return ""
+    return f" It learned from a window ({chosen}), since that would have predicted the newest batches better than all."
 
 
 def decide(at: Workspace) -> str:

@@ -119,7 +119,7 @@ def train(rows: Rows, training: Training, *, numeric: Columns, categorical: Colu
 
 def _untrainable(table: Table, window: Window) -> str | None:
     rows = table.rows
-    of_window = "" if window.name == "all" else f" in the window ({window.name})"
+    of_window = "" if window.name == windows.ALL else f" in the window ({window.name})"
     if not len(rows):
         return ("no labelled row is left to train on: all are in the holdout, or the target is missing"
                 + of_window.replace(" in", ", or none is in"))  # fmt: skip

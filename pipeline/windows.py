@@ -21,6 +21,7 @@ from churnwatch.pipeline.settings import Training
 
 Floats = npt.NDArray[np.float64]
 Learn = Callable[[Rows, Floats | None], Callable[[Rows], Floats]]
+ALL = "all"
 _LAST = (3, 6, 12)  # batches
 _HALF_LIFE = 6.0  # batches
 _ENOUGH = 30  # positives and negatives among the rows that are predicted, and in each window
@@ -52,7 +53,7 @@ class Window:
     @property
     def name(self) -> str:
         """The window as people say it."""
-        rows = "all" if self.last is None else f"last {self.last} batches"
+        rows = ALL if self.last is None else f"last {self.last} batches"
         if self.since is not None:
             rows = f"since {self.since}"
         return rows if self.half_life is None else f"{rows}, half-life {self.half_life:g} batches"
