@@ -19,7 +19,7 @@ from churnwatch.pipeline.features import Rows, labelled_rows
 from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.records import AcceptanceCase, Decision, Model
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
-from churnwatch.pipeline.windows import ALL
+from churnwatch.pipeline.windows import ALL, Window
 from churnwatch.pipeline.workspace import Workspace
 
 
@@ -71,7 +71,10 @@ def _told(candidate: Candidate) -> Iterator[str]:
 
 
 def _training_rows(at: Workspace) -> Rows:
-    training, where = at.home.settings.training, at.holdout.trainable
+    training, window = at.home.settings.training, Window.given(at.home.settings.training)
+    where = features.in_window(
+        at.learned, at.engine, at.dataset, where=at.holdout.trainable, last=window.last, since=window.since
+    )
     drawn = features.sample(at.learned, at.engine, at.dataset, where=where, most=training.max_rows, seed=training.seed)
     rows = labelled_rows(at.learned, at.engine, at.dataset, where=drawn.where if drawn else where)
     if drawn is not None:
