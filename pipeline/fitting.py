@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,8 +112,14 @@ def held_out(pipeline: Pipeline, table: Table, folds: Folds, method: str) -> Flo
         )
 
 
-def each_held_out(pipelines: Sequence[Pipeline], table: Table, folds: Folds) -> Iterator[Floats]:
-    """Yield the held-out margins of each pipeline, shape (n,); on a cluster they are made side by side.
+def side_by_side(pipelines: Sequence[Pipeline], table: Table, folds: Folds, *, until: float) -> list[Floats]:
+    """Return the held-out margins of each pipeline, shape (n,); on a cluster they are made side by side.
+
+    Args:
+        pipelines: untrained.
+        table: the rows.
+        folds: which rows are held out together.
+        until: when to stop, by `time.monotonic`; then only those that were done are returned, the first at least.
 
     Raises:
         DataError: a pipeline cannot be fitted to these rows.
@@ -128,9 +135,14 @@ def each_held_out(pipelines: Sequence[Pipeline], table: Table, folds: Folds) -> 
         )
         for each in pipelines
     )
-    with _quiet():
-        for found in Parallel(return_as="generator")(calls):
-            yield _of_positive(found)
+    done: list[Floats] = []
+    with _quiet(), closing(Parallel(return_as="generator")(calls)) as made:
+        warnings.filterwarnings("ignore", ".* still being processed by the workers have been cancelled", UserWarning)
+        for found in made:
+            done.append(_of_positive(found))
+            if time.monotonic() > until:
+                break
+    return done
 
 
 def _of_positive(found: npt.NDArray[Any]) -> Floats:

@@ -8,8 +8,7 @@ Source: Jamieson and Talwalkar, Non-stochastic best arm identification and hyper
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import ParameterSampler
 from sklearn.utils import resample
 
-from churnwatch.pipeline.fitting import Table, each_held_out
+from churnwatch.pipeline.fitting import Table, side_by_side
 from churnwatch.pipeline.folds import folds
 from churnwatch.pipeline.settings import Training
 
@@ -79,10 +78,10 @@ def search(estimator: str, table: Table, training: Training, *, until: float) ->
     left = [given, *_drawn(estimator, given, training)]
     best, tried = given, 0
     for size in _sizes(len(table.rows)) if len(left) > 1 else ():
-        found = list(_evaluated(estimator, left, _part(table, size, training.seed), training, until))
+        found = _evaluated(estimator, left, _part(table, size, training.seed), training, until)
         if not found:
             break
-        best, tried = _best(found), max(tried, len(found))
+        best, tried = _best(found) if len(found) > 1 else best, max(tried, len(found))
         if len(found) < len(left):
             return Found(estimator, best, tried, stopped=True)
         left = _survivors(found)
@@ -118,16 +117,17 @@ def _part(table: Table, size: int, seed: int) -> Table:
 
 def _evaluated(
     estimator: str, tried: Sequence[Parameters], table: Table, training: Training, until: float
-) -> Iterator[_Tried]:
-    """Yield each set of parameters with its ROC AUC by fold, until time is up; nothing where there can be no folds."""
+) -> list[_Tried]:
+    """Return each set of parameters with its ROC AUC by fold, those that time allows; none where there are no folds."""
     parts = folds(table.rows, training.folds, seed=training.seed)
     if parts is None:
-        return
+        return []
     pipelines = [table.pipeline(estimator, training, parameters) for parameters in tried]
-    for parameters, margins in zip(tried, each_held_out(pipelines, table, parts), strict=True):
-        yield _Tried(parameters, np.array([_auc(table, margins, test) for _, test in parts]))
-        if time.monotonic() > until:
-            return
+    done = side_by_side(pipelines, table, parts, until=until)
+    return [
+        _Tried(parameters, np.array([_auc(table, margins, test) for _, test in parts]))
+        for parameters, margins in zip(tried, done, strict=False)
+    ]
 
 
 def _auc(table: Table, margins: Floats, test: npt.NDArray[np.int64]) -> float:

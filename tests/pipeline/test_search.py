@@ -64,16 +64,27 @@ def test_out_of_time_the_search_stops_and_says_so() -> None:
     )
 
 
+def test_what_a_round_found_stays_where_time_ends_the_next_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_module, "_FEWEST_ROWS", 30)
+    by_fold = [np.array([0.5, 0.6]), np.array([0.8, 0.9]), np.array([0.4, 0.5])]
+    rounds = [[search_module._Tried({"C": value}, each) for value, each in enumerate(by_fold)],
+              [search_module._Tried({"C": 0}, by_fold[0])]]  # fmt: skip
+    monkeypatch.setattr(search_module, "_drawn", lambda *_: [{"C": 1}, {"C": 2}])
+    monkeypatch.setattr(search_module, "_evaluated", lambda *_: rounds.pop(0))
+    found = search("logistic", _table(90, columns=2), _training(parameters={"logistic": {"C": 0}}), until=0.0)
+    assert found == Found("logistic", {"C": 1}, 3, stopped=True)
+
+
 def test_a_third_goes_on_to_three_times_as_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_module, "_FEWEST_ROWS", 30)
     seen = []
 
-    def spy(pipelines: list[Any], table: Table, parts: Any) -> Any:
+    def spy(pipelines: list[Any], table: Table, parts: Any, *, until: float) -> Any:
         seen.append((len(pipelines), len(table.rows), round(float(table.rows.y.mean()), 2)))
-        return each_held_out(pipelines, table, parts)
+        return side_by_side(pipelines, table, parts, until=until)
 
-    each_held_out = search_module.each_held_out
-    monkeypatch.setattr(search_module, "each_held_out", spy)
+    side_by_side = search_module.side_by_side
+    monkeypatch.setattr(search_module, "side_by_side", spy)
     table = _table(270, columns=2)
     search("logistic", table, _training(), until=LATER)
     share = table.rows.y.mean()
@@ -93,6 +104,6 @@ def test_weights_of_rows_count_in_a_search() -> None:
     table = _table()
     weighted = Table(table.rows, table.numeric, table.categorical, np.linspace(0, 1, 150) ** 3)
     plain, other = (
-        next(search_module._evaluated("logistic", [{}], each, _training(), LATER)).by_fold for each in (table, weighted)
+        search_module._evaluated("logistic", [{}], each, _training(), LATER)[0].by_fold for each in (table, weighted)
     )
     assert list(plain) != list(other)

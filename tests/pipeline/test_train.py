@@ -396,15 +396,18 @@ def test_a_cluster_of_real_workers_gives_the_same_model_as_this_process_alone() 
     from distributed import Client, LocalCluster  # noqa: PLC0415 - a second to import
 
     rows = _rows(400)
-    alone = _train(rows, Training(estimators=("logistic", "boosting"), folds=3, threads=1))
+    training = Training(mode="search", search_candidates=2, folds=3, threads=1,
+                        parameters={"boosting": {"max_iter": 20}})  # fmt: skip
+    alone = _train(rows, training)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         address = cluster.scheduler_address
-        spread = _train(rows, Training(estimators=("logistic", "boosting"), folds=3, threads=1, cluster=address))
+        spread = _train(rows, msgspec.structs.replace(training, cluster=address))
         with Client(address) as client:
             done = client.run(lambda dask_worker: dask_worker.state.transition_counter)
     assert len(done) == 2
     assert sum(done.values()) > 0  # the folds were fitted there
     assert spread.comparisons == alone.comparisons
+    assert spread.searches == alone.searches
     assert list(probabilities(spread.model, rows)) == list(probabilities(alone.model, rows))
 
 
