@@ -25,6 +25,7 @@ from churnwatch.pipeline.records import (
     Quarantine,
     Verdict,
 )
+from churnwatch.pipeline.train import Candidate
 
 _MANY_DUPLICATES = 0.5
 _FEW_ROWS = 20
@@ -103,6 +104,21 @@ def gap_records(run: int, gaps: Mapping[str, Estimate], *, rows: int, version: i
         Metric(run, version, "candidate", "gap", name, gap.value, rows, low=gap.low, high=gap.high)
         for name, gap in gaps.items()
     ]
+
+
+def training_records(run: int, candidate: Candidate, *, metric: str, version: int) -> Iterator[Metric]:
+    """Yield what was compared to choose a candidate: estimators and baseline by cross-validation, windows by time.
+
+    The window that was chosen has the candidate's version.
+    """
+    for each in candidate.comparisons:
+        if each.value is not None:
+            yield Metric(run, None, each.estimator, "cross_validation", metric, each.value, candidate.rows)
+    if candidate.baseline is not None:
+        yield Metric(run, None, "baseline", "cross_validation", metric, candidate.baseline, candidate.rows)
+    for one in candidate.windows:
+        chosen = version if one.window == candidate.window else None
+        yield Metric(run, chosen, one.window.name, "window", "log_loss", one.log_loss, one.rows)
 
 
 def verdict_record(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,15 @@ class Rows:
     def positives(self) -> int:
         """How many labels are positive."""
         return int(self.y.sum())
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> Rows:
+        """Return some of the rows; `kept` has shape (n,)."""
+        ids, dates = (None if each is None else each[kept] for each in (self.ids, self.dates))
+        return Rows(self.X[kept], self.y[kept], ids, self.batches[kept] if len(self.batches) else self.batches, dates)
+
+    def taking(self, columns: Sequence[str]) -> Rows:
+        """Return the rows with some of their columns."""
+        return replace(self, X=self.X[list(columns)])
 
 
 @dataclass(frozen=True)
@@ -106,6 +116,30 @@ def labelled_rows(schema: Schema, engine: Engine, source: str, *, where: str = "
     dates = frame[schema.date] if schema.date else None
     y, batches = (frame[column].to_numpy(dtype=np.int64) for column in ("_y", "_batch"))
     return Rows(typed(frame, schema), y, ids, batches, dates)
+
+
+def in_window(
+    schema: Schema, engine: Engine, source: str, *, where: str, last: int | None, since: dt.date | None
+) -> str:
+    """Narrow a condition to the labelled rows of the newest batches, or to those since a day.
+
+    Args:
+        schema: the columns.
+        engine: where the data set is.
+        source: the data set.
+        where: the condition.
+        last: so many batches that have labelled rows; None: all.
+        since: the day, by the column `date`; None: any.
+    """
+    if since is not None and schema.date is not None:
+        where = f"({where}) AND {name(schema.date)} >= DATE '{since}'"
+    if last is None:
+        return where
+    newest = engine.rows(
+        f"SELECT _batch FROM (SELECT _batch, {cells.label(schema)} AS _y FROM {source} AS s WHERE {where}) AS l"
+        f" WHERE _y IS NOT NULL GROUP BY _batch ORDER BY _batch DESC LIMIT {last}"
+    )
+    return f"({where}) AND _batch >= {newest[-1][0]}" if newest else where
 
 
 @dataclass(frozen=True)

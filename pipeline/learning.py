@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.overfitting import Estimate, estimates
 from churnwatch.pipeline.records import AcceptanceCase, Decision, Model
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
+from churnwatch.pipeline.windows import ALL, Window
 from churnwatch.pipeline.workspace import Surroundings, Workspace
 
 
@@ -54,13 +55,28 @@ def train_candidate(at: Workspace) -> str | None:
     if isinstance(candidate, Untrainable):
         at.warnings.append(candidate.reason)
         return candidate.reason
-    _write_version(at, candidate, rows)
+    at.warnings += _told(candidate)
+    _write_version(at, candidate, candidate.window.within(rows))
     return None
+
+
+def _told(candidate: Candidate) -> Iterator[str]:
+    """Yield what somebody should look at in how a candidate was chosen."""
+    for found in candidate.searches:
+        if found.stopped:
+            yield (f"the search for parameters of {found.estimator} was stopped by training.search_s after"
+                   f" {found.tried} sets; a faster machine may find others")  # fmt: skip
+    best = max((each.value for each in candidate.comparisons if each.value is not None), default=None)
+    if best is not None and candidate.baseline is not None and best <= candidate.baseline:
+        yield "by cross-validation no estimator is better than saying the same of everybody"
 
 
 def training_rows(at: Surroundings) -> Rows:
     """Return the rows to learn from: all that are not promised to the holdout, or a sample of them."""
-    training, where = at.home.settings.training, at.holdout.trainable
+    training, window = at.home.settings.training, Window.given(at.home.settings.training)
+    where = features.in_window(
+        at.learned, at.engine, at.dataset, where=at.holdout.trainable, last=window.last, since=window.since
+    )
     drawn = features.sample(at.learned, at.engine, at.dataset, where=where, most=training.max_rows, seed=training.seed)
     rows = labelled_rows(at.learned, at.engine, at.dataset, where=drawn.where if drawn else where)
     if drawn is not None:
@@ -104,11 +120,17 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
         gaps = overfitting.gaps(estimates(rows.y, learned, threshold=candidate.threshold),
                                 estimates(judged.y, unseen, threshold=candidate.threshold))  # fmt: skip
         at.ledger.add_all(bookkeeping.gap_records(at.run, gaps, rows=len(judged), version=version))
-        for each in candidate.comparisons:
-            metric: str = at.home.settings.training.metric
-            found = {metric: each.value} if each.value is not None else {}
-            at.ledger.add_all(bookkeeping.metric_records(
-                at.run, found, rows=len(rows), subject=each.estimator, split="cross_validation"))  # fmt: skip
+        metric = at.home.settings.training.metric
+        at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=metric, version=version))
+
+
+def chosen_window(at: Workspace) -> str:
+    """Return in a sentence which window was found to be better than all history; nothing where none was."""
+    compared = at.ledger.metrics(run=at.run, split="window")
+    chosen = next((row["subject"] for row in compared if row["version"] is not None), ALL)
+    if chosen == ALL:
+        return ""
+    return f" It learned from a window ({chosen}), since that would have predicted the newest batches better than all."
 
 
 def decide(at: Workspace) -> str:

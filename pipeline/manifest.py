@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from churnwatch.pipeline.ledger.reader import Reader
@@ -61,6 +62,20 @@ def traced(
             {"estimator": each.estimator, "threshold": each.threshold, "value": each.value}
             for each in candidate.comparisons
         ],
+        "baseline": candidate.baseline,
+        "calibration": candidate.calibration,
+        "window": candidate.window.name,
+        "windows": [
+            {
+                "window": each.window.name,
+                "log_loss": each.log_loss,
+                "gain": each.gain,
+                "standard_error": each.standard_error,
+                "rows": each.rows,
+            }
+            for each in candidate.windows
+        ],
+        "searches": [asdict(each) for each in candidate.searches],
         "training_rows": candidate.rows,
         "training_positives": candidate.positives,
         "holdout": origin,

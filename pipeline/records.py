@@ -210,8 +210,8 @@ class Metric:
 
     run: int
     version: int | None
-    subject: str  # champion, candidate, baseline
-    split: str  # train, holdout, gap (how much better it is on train), prequential, cross_validation
+    subject: str  # champion, candidate, baseline; an estimator in cross-validation, a window among windows
+    split: str  # train, holdout, gap (how much better it is on train), prequential, cross_validation, window
     name: str
     value: float | None
     rows: int

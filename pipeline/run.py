@@ -273,7 +273,7 @@ class _Recorded:
             sentence = learning.decide(at)
         with self._step("promote"):
             learning.promote(at)
-        return sentence
+        return sentence + learning.chosen_window(at)
 
     @contextmanager
     def _step(self, step: str) -> Iterator[None]:

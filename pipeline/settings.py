@@ -33,6 +33,7 @@ Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(min_length=1)]
 Days = Annotated[str, Meta(pattern="^[0-9]{1,4}d$")]
 Window = Annotated[str, Meta(pattern="^([1-9][0-9]{0,3}d|all)$")]
+_HISTORY = r"^(all|compare|last [1-9][0-9]{0,3} batch(es)?|since [0-9]{4}-[0-9]{2}-[0-9]{2})$"
 
 # Addresses of databases. A password with one of /@?# in it, which would end up in another part, fits none of them.
 ADDRESS_ELSEWHERE = re.compile(r"(env|credential):([A-Za-z0-9_.-]*[A-Za-z0-9_-])")
@@ -120,7 +121,7 @@ class SourceTable(_Checked, frozen=True):
 class Training(_Checked, frozen=True):
     """How candidates are trained."""
 
-    mode: Literal["refit", "compare"] = "compare"
+    mode: Literal["refit", "compare", "search"] = "compare"
     estimators: tuple[Name, ...] = ("logistic", "boosting")
     parameters: dict[str, dict[str, bool | int | float | str]] = {}
     class_weight: Literal["none", "balanced"] = "none"
@@ -130,6 +131,11 @@ class Training(_Checked, frozen=True):
     threads: Count = 2
     max_rows: Count = 2_000_000  # of more, a stratified sample is learned from
     cluster: Annotated[str, Meta(pattern="^(tcp|tls)://.+$")] | None = None  # of Dask, for the folds
+    window: Annotated[str, Meta(pattern=_HISTORY)] = "all"  # of the rows that are learned from
+    half_life: Positive | None = None  # a batch that is so many batches older counts half as much
+    calibration: Literal["sigmoid", "isotonic", "none"] = "sigmoid"
+    search_candidates: Count = 12  # sets of parameters that a search tries of each estimator
+    search_s: Positive = 60.0  # after which a search stops, wherever it is
     max_gap: Share = 0.1  # F1 on the training rows less F1 on the holdout; beyond doubt above it, the report warns
 
 
@@ -429,6 +435,7 @@ def _check_together(settings: Settings) -> None:
         raise msgspec.ValidationError("`latest` needs a `key` to tell which rows are the same - at `$.on_conflict`")
     _check_sources(settings)
     _check_deciding(settings)
+    _check_window(settings)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
 
@@ -456,7 +463,7 @@ def _check_sources(settings: Settings) -> None:
             "`date` is needed to tell when a prediction was made; or name one day for all - at `$.snapshot`"
         )
     if settings.snapshot not in ("date", "monthly"):
-        _day(settings.snapshot)
+        _day(settings.snapshot, "snapshot")
     for name, source in settings.sources.items():
         _check_source(name, source)
         if source.pull is not None:
@@ -546,11 +553,21 @@ def _check_cursor(where: str, source: SourceTable, cursor: str) -> None:
         )
 
 
-def _day(text: str) -> None:
+def _check_window(settings: Settings) -> None:
+    """Refuse a window of training rows by their date where they have none."""
+    kind, _, day = settings.training.window.partition(" ")
+    if kind != "since":
+        return
+    _day(day, "training.window")
+    if settings.date is None:
+        raise msgspec.ValidationError("`since` needs `date`, the column with the rows' dates - at `$.training.window`")
+
+
+def _day(text: str, where: str) -> None:
     try:
         dt.date.fromisoformat(text)
     except ValueError:
-        raise msgspec.ValidationError(f"there is no day `{text}` - at `$.snapshot`") from None
+        raise msgspec.ValidationError(f"there is no day `{text}` - at `$.{where}`") from None
 
 
 def _explain(message: str, node: yaml.Node | None, where: str) -> str:

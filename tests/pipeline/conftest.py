@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from spark_server import SparkServer
 
-from churnwatch.pipeline import settings, train
+from churnwatch.pipeline import settings, thresholds
 from churnwatch.pipeline.engine import DuckDB, duckdb_engine
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
@@ -51,7 +51,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def fewer_thresholds() -> Iterator[None]:
     """Tuning the threshold is a third of the time of so small a run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_THRESHOLDS", 10)
+        patch.setattr(thresholds, "_THRESHOLDS", 10)
         yield
 
 

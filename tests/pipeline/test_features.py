@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 
 from churnwatch.pipeline import load
 from churnwatch.pipeline.engine import DuckDB
-from churnwatch.pipeline.features import Rows, current_customers, dataset, labelled_rows, sample, usable
+from churnwatch.pipeline.features import Rows, current_customers, dataset, in_window, labelled_rows, sample, usable
 from churnwatch.pipeline.ingest import ingest
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Csv
+from churnwatch.pipeline.windows import Window
 
 COLUMNS = {"id": "text", "day": "date", "n": "number", "i": "integer", "t": "text", "left": "text"}
 HEADER = "id,day,n,i,t,left\n"
@@ -122,6 +124,31 @@ def many(engine: DuckDB) -> str:
         " CAST(hash(i) >> 1 AS BIGINT) - 4611686018427387904 AS _h2, 1 AS _batch, i AS _line FROM range(20000) AS r(i)",
     )
     return "many"
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [(Window(last=1), [9.0, 8.0, 7.0]), (Window(last=5), [1.5, None, 4.0, 9.0, 8.0, 7.0]),
+     (Window(since=dt.date(2026, 1, 1)), [1.5, None, 4.0, 9.0, 8.0]), (Window(since=dt.date(2030, 1, 1)), [])],
+)  # fmt: skip
+def test_a_window_is_the_same_in_the_data_set_as_among_its_rows(
+    engine: DuckDB, schema: Schema, parts: list[Path], window: Window, expected: list[float | None]
+) -> None:
+    source = dataset(schema, engine, parts)
+    where = in_window(schema, engine, source, where="true", last=window.last, since=window.since)
+    rows = labelled_rows(schema, engine, source, where=where)
+    assert [None if pd.isna(each) else each for each in rows.X["n"]] == expected
+    among = window.within(labelled_rows(schema, engine, source))
+    assert among.X.reset_index(drop=True).equals(rows.X)
+
+
+def test_the_newest_batches_are_those_with_rows_under_the_condition(
+    engine: DuckDB, schema: Schema, parts: list[Path]
+) -> None:
+    source = dataset(schema, engine, parts)
+    where = in_window(schema, engine, source, where="_batch < 2", last=1, since=None)
+    assert len(labelled_rows(schema, engine, source, where=where)) == 3
+    assert in_window(schema, engine, source, where="false", last=1, since=None) == "false"
 
 
 def _drawn(engine: DuckDB, schema: Schema, many: str, **given: Any) -> Rows:

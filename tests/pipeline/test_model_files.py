@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,8 +13,10 @@ from sklearn.model_selection import FixedThresholdClassifier
 
 from churnwatch.pipeline import estimators, model_files
 from churnwatch.pipeline.errors import SettingsError
+from churnwatch.pipeline.features import Rows
 from churnwatch.pipeline.model_files import PICKLE, SKOPS
-from churnwatch.pipeline.settings import ModelFormat
+from churnwatch.pipeline.settings import ModelFormat, Training
+from churnwatch.pipeline.train import Candidate, train
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,18 @@ def test_a_model_is_the_same_in_both_formats(estimator: str, rows: pd.DataFrame,
         again = model_files.read(name, (tmp_path / name).read_bytes())
         assert np.array_equal(again.predict_proba(rows), model.predict_proba(rows))
         assert np.array_equal(again.predict(rows), model.predict(rows))
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_a_calibrated_model_is_the_same_in_both_formats(method: Any, rows: pd.DataFrame, tmp_path: Path) -> None:
+    y = (rows["n"] > 0.5).to_numpy(dtype=np.int64)
+    training = Training(estimators=("logistic",), folds=2, calibration=method)
+    candidate = train(Rows(rows, y, None), training, numeric=("n",), categorical=("c",))
+    assert isinstance(candidate, Candidate)
+    model_files.write(tmp_path, candidate.model, ModelFormat.BOTH)
+    for name in (PICKLE, SKOPS):
+        again = model_files.read(name, (tmp_path / name).read_bytes())
+        assert np.array_equal(again.predict_proba(rows), candidate.model.predict_proba(rows))
 
 
 @pytest.mark.parametrize(("wanted", "names"), [(ModelFormat.PICKLE, [PICKLE]), (ModelFormat.SKOPS, [SKOPS])])

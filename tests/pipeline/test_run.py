@@ -17,7 +17,19 @@ import pyarrow.parquet
 import pytest
 
 from churnwatch.daemon import attention
-from churnwatch.pipeline import datasets, files, learning, predict, predicting, promotion, registry, run, scan, taking
+from churnwatch.pipeline import (
+    datasets,
+    files,
+    learning,
+    predict,
+    predicting,
+    promotion,
+    registry,
+    run,
+    scan,
+    taking,
+    windows,
+)
 from churnwatch.pipeline import load as load_step
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
@@ -135,6 +147,46 @@ def test_of_too_many_rows_a_sample_is_learned_from_and_the_run_says_so(
     assert "see training.max_rows" in warning
     [model] = _ask(home, "SELECT train_rows FROM models")
     assert 30 < model["train_rows"] < 90
+
+
+def test_windows_that_were_compared_are_kept_and_the_one_that_was_chosen_is_told(
+    make_home: Callable[..., Home], telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows, "choose", lambda compared: compared[-1].window)
+    home = make_home(TELCO.replace("folds: 2", "folds: 2\n  window: compare\n  half_life: 1"))
+    for path in telco:
+        _drop(home, path)
+    outcome = _one(_work(home))
+    assert outcome.line.endswith(
+        " It learned from a window (all, half-life 1 batches), since that would have predicted the newest batches"
+        " better than all."
+    )
+    assert _ask(home, "SELECT subject, version FROM metrics WHERE split = 'window' AND name = 'log_loss'") == [
+        {"subject": "all", "version": None},
+        {"subject": "all, half-life 1 batches", "version": 1},
+    ]
+    baseline = _ask(home, "SELECT value FROM metrics WHERE split = 'cross_validation' AND subject = 'baseline'")
+    told = json.loads((home.models / "v1" / "manifest.json").read_text())
+    assert (told["window"], told["calibration"]) == ("all, half-life 1 batches", "sigmoid")
+    assert [each["window"] for each in told["windows"]] == ["all", "all, half-life 1 batches"]
+    assert [told["baseline"]] == [row["value"] for row in baseline]
+
+
+def test_a_search_that_time_ended_and_a_model_no_better_than_none_are_told(
+    make_home: Callable[..., Home], telco: tuple[Path, ...]
+) -> None:
+    home = make_home(TELCO.replace("folds: 2", "folds: 2\n  mode: search\n  search_s: 0.001"))
+    table = pd.read_csv(telco[0], dtype="str")
+    table["Churn"] = table["Churn"].sample(frac=1, random_state=0).to_numpy()
+    table[["customerID", "month", "gender", "Churn"]].to_csv(home.source / "drop.csv", index=False)
+    warnings = _one(_work(home)).warnings
+    assert (
+        "the search for parameters of logistic was stopped by training.search_s after 1 sets; a faster machine may"
+        " find others"
+    ) in warnings
+    assert "by cross-validation no estimator is better than saying the same of everybody" in warnings
+    told = json.loads((home.models / "v1" / "manifest.json").read_text())
+    assert told["searches"] == [{"estimator": "logistic", "parameters": {}, "tried": 1, "stopped": True}]
 
 
 def test_a_column_that_is_excluded_later_lets_the_next_model_be_the_first_again(

@@ -288,3 +288,27 @@ def test_a_source_that_cannot_be_joined_is_refused(old: str, new: str, says: str
 def test_what_goes_with_sources_alone_is_refused_without_them() -> None:
     with pytest.raises(SettingsError, match="there are no `sources` that it could go with"):
         settings.parse("target: left\npositive: 1\nexpressions: {a: '1'}\n")
+
+
+# -- training --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("window", "why"),
+    [
+        ("last 0 batches", "training.window: Expected `str` matching regex"),
+        ("newest", "training.window: Expected `str` matching regex"),
+        ("since 2026-02-30", "training.window: there is no day `2026-02-30`"),
+        ("since 2026-01-31", "training.window: `since` needs `date`, the column with the rows' dates"),
+    ],
+)
+def test_a_window_that_means_nothing_is_refused(window: str, why: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse(f"target: left\npositive: yes\ntraining:\n  window: {window}\n")
+    assert f"settings.yaml, line 4: {why}" in str(refused.value)
+
+
+@pytest.mark.parametrize("window", ["all", "compare", "last 1 batch", "last 12 batches", "since 2026-01-31"])
+def test_windows_are_said_in_words(window: str) -> None:
+    text = f"target: left\npositive: yes\ndate: day\ntraining: {{window: {window}}}\n"
+    assert parse(text).training.window == window

@@ -3,21 +3,23 @@ from __future__ import annotations
 import pickletools
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import joblib
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from churnwatch.pipeline import fitting
 from churnwatch.pipeline import train as training_step
 from churnwatch.pipeline.errors import DataError, SettingsError
 from churnwatch.pipeline.features import Rows
 from churnwatch.pipeline.settings import Training
-from churnwatch.pipeline.train import Candidate, Untrainable, best_threshold, probabilities, train
+from churnwatch.pipeline.thresholds import best_threshold
+from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
 
 LOGISTIC = Training(estimators=("logistic",), folds=3, threads=1)
 
@@ -41,6 +43,12 @@ def _train(
     found = train(rows, training, numeric=tuple(numeric), categorical=tuple(categorical))
     assert isinstance(found, Candidate), found
     return found
+
+
+def _pipeline(candidate: Candidate) -> Any:
+    """Return the pipeline within a calibrated model."""
+    [calibrated] = candidate.model.estimator.estimator.calibrated_classifiers_
+    return calibrated.estimator.estimator
 
 
 # -- what cannot be trained ------------------------------------------------------------------------------------
@@ -184,9 +192,9 @@ def test_the_threshold_is_tuned_by_cross_validation_and_sees_each_row_from_outsi
 ) -> None:
     tuned = {}
 
-    def spy(y: Any, probability: Any, metric: str = "f1") -> tuple[float, float]:
+    def spy(y: Any, probability: Any, metric: str, weights: Any) -> tuple[float, float]:
         tuned["y"], tuned["p"] = y, probability
-        return best_threshold(y, probability, metric)
+        return best_threshold(y, probability, metric, weights)
 
     monkeypatch.setattr(training_step, "best_threshold", spy)
     rows = _rows()
@@ -194,24 +202,6 @@ def test_the_threshold_is_tuned_by_cross_validation_and_sees_each_row_from_outsi
     assert list(tuned["y"]) == list(rows.y)
     assert candidate.threshold == best_threshold(rows.y, tuned["p"])[0]
     assert list(tuned["p"]) != list(candidate.probabilities(rows))
-
-
-@pytest.mark.parametrize(
-    ("metric", "function"),
-    [("f1", f1_score), ("accuracy", accuracy_score), ("balanced_accuracy", balanced_accuracy_score)],
-)
-def test_the_best_threshold_has_the_best_value_of_the_metric(metric: str, function: Callable[..., float]) -> None:
-    rng = np.random.default_rng(5)
-    y = (rng.random(80) < 0.3).astype(np.int64)
-    probability = np.clip(y * 0.3 + rng.random(80) * 0.7, 0, 1)
-    threshold, value = best_threshold(y, probability, metric)
-    assert value == function(y, probability >= threshold)
-    assert value == max(function(y, probability >= level) for level in np.unique(probability)[1:])
-    assert threshold not in probability
-
-
-def test_probabilities_that_are_all_the_same_have_the_usual_threshold() -> None:
-    assert best_threshold(np.array([0, 1, 1]), np.full(3, 0.2)) == (0.5, 0.0)
 
 
 def test_too_few_rows_of_a_class_for_folds_have_the_usual_threshold() -> None:
@@ -240,41 +230,6 @@ def test_too_few_customers_for_folds_have_the_usual_threshold(customers: int) ->
     y[0] = 0
     candidate = _train(Rows(rows.X, y, pd.Series([f"c{row % customers}" for row in range(30)], dtype="str")))
     assert (candidate.threshold, candidate.comparisons[0].value) == (0.5, None)
-
-
-# -- folds -----------------------------------------------------------------------------------------------------
-
-
-def _folds(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any]]:
-    seen = []
-
-    def spy(pipeline: Any, X: Any, y: Any, *, cv: Any, method: str) -> Any:
-        seen.extend(cv)
-        return cross_val_predict(pipeline, X, y, cv=cv, method=method)
-
-    cross_val_predict = training_step.cross_val_predict
-    monkeypatch.setattr(training_step, "cross_val_predict", spy)
-    _train(rows)
-    return seen
-
-
-def test_folds_keep_a_customer_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = _rows(customers=30)
-    assert rows.ids is not None
-    folds = _folds(rows, monkeypatch)
-    assert len(folds) == 3
-    for learned, tested in folds:
-        assert not set(rows.ids.iloc[learned]) & set(rows.ids.iloc[tested])
-
-
-def test_rows_without_an_id_are_customers_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = _rows(customers=20)
-    assert rows.ids is not None
-    ids = rows.ids.copy()
-    ids.iloc[::2] = None
-    folds = _folds(Rows(rows.X, rows.y, ids), monkeypatch)
-    nameless = set(range(0, 120, 2))
-    assert all(nameless & set(tested) and nameless & set(learned) for learned, tested in folds)
 
 
 # -- which estimator -------------------------------------------------------------------------------------------
@@ -306,7 +261,7 @@ def test_parameters_reach_the_classifier() -> None:
         estimators=("logistic",), folds=2, parameters={"logistic": {"C": 0.25}}, class_weight="balanced"
     )
     candidate = _train(_rows(), training)
-    classifier = candidate.model.estimator.estimator.named_steps["classifier"]
+    classifier = _pipeline(candidate).named_steps["classifier"]
     assert (classifier.C, classifier.class_weight, classifier.random_state) == (0.25, "balanced", 0)
     assert candidate.parameters == {"C": 0.25}
 
@@ -316,19 +271,122 @@ def test_a_classifier_without_probabilities_is_a_setting_to_mend() -> None:
         _train(_rows(), Training(estimators=("sklearn.svm.LinearSVC",)))
 
 
-def test_very_many_customers_are_dealt_out_whole_and_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_step, "_MANY_CUSTOMERS", 100)
-    rows = _rows(3000, customers=700)
-    folds = training_step._folds(rows, LOGISTIC)
-    assert folds is not None
-    assert sorted(np.concatenate([test for _, test in folds])) == list(range(3000))
-    for train_rows, test in folds:
-        assert not set(rows.ids.iloc[train_rows]) & set(rows.ids.iloc[test])
-        assert abs(len(test) - 1000) < 40
-        assert abs(rows.y[test].mean() - rows.y.mean()) < 0.02
-    again = training_step._folds(rows, LOGISTIC)
-    assert again is not None
-    assert all((one[1] == other[1]).all() for one, other in zip(folds, again, strict=True))
+def test_the_dummy_is_compared_too() -> None:
+    rows = _rows()
+    shown = _train(rows)
+    share = rows.y.mean()
+    assert shown.baseline == pytest.approx(2 * share / (1 + share))
+    assert _train(rows, Training(estimators=("logistic",), metric="accuracy", folds=3)).baseline == max(
+        share, 1 - share
+    )
+
+
+# -- calibration -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "none"])
+def test_the_threshold_is_one_of_calibrated_probabilities(method: Any) -> None:
+    rows = _rows(600)
+    candidate = _train(rows, Training(estimators=("logistic",), folds=3, class_weight="balanced", calibration=method))
+    assert candidate.calibration == method
+    share = candidate.probabilities(rows).mean()
+    assert (abs(share - rows.y.mean()) < 0.01) == (method != "none")  # balanced weights alone say too much
+    assert (candidate.probabilities(rows) >= candidate.threshold).mean() == pytest.approx(rows.y.mean(), abs=0.1)
+
+
+def test_the_calibrated_log_odds_are_a_line_over_the_margin() -> None:
+    rows = _rows()
+    candidate = _train(rows, Training(estimators=("boosting",), folds=3, parameters={"boosting": {"max_iter": 20}}))
+    margins = _pipeline(candidate).decision_function(rows.X)
+    probability = candidate.probabilities(rows)
+    log_odds = np.log(probability / (1 - probability))
+    slope, intercept = np.polyfit(margins, log_odds, 1)
+    assert slope > 0
+    assert log_odds == pytest.approx(slope * margins + intercept)
+
+
+def test_margins_that_tell_nothing_leave_probabilities_as_they_are() -> None:
+    rows = _rows()
+    chance = Rows(rows.X, np.random.default_rng(0).permutation(np.tile([0, 1], 60)), rows.ids)
+    plain = Training(estimators=("logistic",), folds=3, calibration="none")
+    found, expected = _train(chance), _train(chance, plain)
+    assert found.calibration == "none"
+    assert list(found.probabilities(chance)) == list(expected.probabilities(chance))
+
+
+# -- the window ------------------------------------------------------------------------------------------------
+
+
+def _changed(n: int = 600) -> Rows:
+    """Return six batches, in the last two of which a high amount makes customers stay."""
+    rows = _rows(n)
+    batches = np.arange(n) * 6 // n
+    X = rows.X.assign(amount=np.where(batches > 3, -1, 1) * rows.X["amount"])
+    return Rows(X, rows.y, rows.ids, batches)
+
+
+def test_only_the_rows_in_the_window_are_learned_from() -> None:
+    training = Training(estimators=("logistic",), folds=3, window="last 2 batches")
+    candidate = _train(_changed(), training)
+    assert (candidate.rows, candidate.window.name) == (200, "last 2 batches")
+    assert _pipeline(candidate).named_steps["classifier"].coef_[0, 0] < 0
+
+
+def test_a_column_that_is_constant_within_the_window_does_not_enter() -> None:
+    rows = _changed()
+    flagged = Rows(rows.X.assign(flag=(rows.batches < 4) * 1.0), rows.y, rows.ids, rows.batches)
+    training = Training(estimators=("logistic",), folds=3, window="last 2 batches")
+    assert "flag" not in _train(flagged, training, numeric=("amount", "flag")).columns
+
+
+def test_a_window_without_rows_of_both_classes_is_named() -> None:
+    rows = _changed()
+    y = np.where(rows.batches > 3, 0, rows.y)
+    training = Training(estimators=("logistic",), window="last 2 batches")
+    found = train(Rows(rows.X, y, None, rows.batches), training, numeric=("amount",), categorical=())
+    assert isinstance(found, Untrainable)
+    assert "all 200 training rows in the window (last 2 batches) are negative" in found.reason
+
+
+def test_the_window_that_predicts_the_newest_batches_is_found() -> None:
+    rows = _changed(1800)
+    again = Rows(rows.X, rows.y, rows.ids, np.arange(1800) // 100)
+    training = Training(estimators=("logistic",), folds=3, window="compare")
+    candidate = _train(again, training)
+    assert candidate.window.name == "last 3 batches"
+    assert [each.window.name for each in candidate.windows] == [
+        "all", "last 3 batches", "last 6 batches", "last 12 batches", "all, half-life 6 batches",
+    ]  # fmt: skip
+    assert candidate.rows == 300
+
+
+def test_young_rows_count_more_with_a_half_life() -> None:
+    training = Training(estimators=("logistic",), folds=3, half_life=0.5)
+    assert _pipeline(_train(_changed(), training)).named_steps["classifier"].coef_[0, 0] < 0
+    assert _pipeline(_train(_changed())).named_steps["classifier"].coef_[0, 0] > 0
+
+
+def test_an_estimator_that_takes_no_weights_cannot_have_a_half_life() -> None:
+    training = Training(estimators=("sklearn.neighbors.KNeighborsClassifier",), half_life=2.0)
+    with pytest.raises(SettingsError, match="KNeighborsClassifier takes no weights of rows"):
+        _train(_changed(), training)
+
+
+# -- search ----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_search_finds_is_trained() -> None:
+    rows = _rows(noise=np.random.default_rng(1).normal(size=120))
+    training = Training(mode="search", estimators=("logistic",), folds=2, search_candidates=4,
+                        parameters={"logistic": {"C": 1e-4, "tol": 0.01}})  # fmt: skip
+    given = _train(rows, training, numeric=("amount", "noise"))
+    assert given.parameters == {"C": 1e-4, "tol": 0.01}  # what is given is not searched for
+    free = msgspec.structs.replace(training, parameters={"logistic": {"tol": 0.01}})
+    candidate = _train(rows, free, numeric=("amount", "noise"))
+    [found] = candidate.searches
+    assert (found.tried, found.stopped, found.parameters) == (5, False, candidate.parameters)
+    classifier = _pipeline(candidate).named_steps["classifier"]
+    assert {name: getattr(classifier, name) for name in candidate.parameters} == candidate.parameters
 
 
 # -- on a cluster ----------------------------------------------------------------------------------------------
@@ -338,19 +396,22 @@ def test_a_cluster_of_real_workers_gives_the_same_model_as_this_process_alone() 
     from distributed import Client, LocalCluster  # noqa: PLC0415 - a second to import
 
     rows = _rows(400)
-    alone = _train(rows, Training(estimators=("logistic", "boosting"), folds=3, threads=1))
+    training = Training(mode="search", search_candidates=2, folds=3, threads=1,
+                        parameters={"boosting": {"max_iter": 20}})  # fmt: skip
+    alone = _train(rows, training)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         address = cluster.scheduler_address
-        spread = _train(rows, Training(estimators=("logistic", "boosting"), folds=3, threads=1, cluster=address))
+        spread = _train(rows, msgspec.structs.replace(training, cluster=address))
         with Client(address) as client:
             done = client.run(lambda dask_worker: dask_worker.state.transition_counter)
     assert len(done) == 2
     assert sum(done.values()) > 0  # the folds were fitted there
     assert spread.comparisons == alone.comparisons
+    assert spread.searches == alone.searches
     assert list(probabilities(spread.model, rows)) == list(probabilities(alone.model, rows))
 
 
 def test_a_cluster_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_step, "_CONNECT_S", 0.5)
+    monkeypatch.setattr(fitting, "_CONNECT_S", 0.5)
     with pytest.raises(DataError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler answers there"):
         _train(_rows(), Training(estimators=("logistic",), folds=3, cluster="tcp://127.0.0.1:9"))
