@@ -288,3 +288,20 @@ def test_a_source_that_cannot_be_joined_is_refused(old: str, new: str, says: str
 def test_what_goes_with_sources_alone_is_refused_without_them() -> None:
     with pytest.raises(SettingsError, match="there are no `sources` that it could go with"):
         settings.parse("target: left\npositive: 1\nexpressions: {a: '1'}\n")
+
+
+def test_bands_of_drift_that_fall_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"drift: `watch`, `retrain` and `search` must not fall"):
+        parse(f"{LEAST}drift: {{retrain: 12}}\n")
+
+
+def test_last_year_is_told_by_the_date() -> None:
+    with pytest.raises(SettingsError, match=r"drift\.reference: `last_year` is told by the rows' `date`"):
+        parse(f"{LEAST}drift: {{reference: last_year}}\n")
+    assert parse(f"{LEAST}date: d\ndrift: {{reference: last_year}}\n").drift.reference == "last_year"
+
+
+@pytest.mark.parametrize(("given", "days"), [("", None), ("retrain: {every: 14d}\n", 14)])
+def test_when_a_model_is_trained(given: str, days: int | None) -> None:
+    assert parse(LEAST + given).retrain.every_days == days
+    assert parse(LEAST + given).retrain.when == "drop"
