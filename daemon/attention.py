@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from churnwatch.pipeline import files, scan
+from churnwatch.pipeline import drift_words, files, scan
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.ledger.reader import Reader
-from churnwatch.pipeline.records import UNREADABLE, Decision, FileState
+from churnwatch.pipeline.records import UNREADABLE, Band, Decision, FileState
 from churnwatch.pipeline.settings import Home
 
 DAEMON_LOCK = "daemon.lock"
@@ -28,6 +28,7 @@ def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
         *_daemon(home),
         *_last_run(ledger),
         *_model(ledger),
+        *_drift(ledger),
         *_files(home, ledger),
         *_release(ledger),
         *_approval(home, ledger),
@@ -89,6 +90,16 @@ def _model(ledger: Reader) -> Iterator[str]:
             f"on the new rows of run {tested[0]['run']} the model in use had F1 {f1:.2f}, no better than saying"
             f" `leaves` of everybody ({everybody:.2f})"
         )
+
+
+def _drift(ledger: Reader) -> Iterator[str]:
+    """Rows so unlike those the model knows that it wants experiments, as long as no model was trained since."""
+    found = ledger.unanswered_drifts(Band.SEARCH)
+    if found:
+        first = found[0]
+        deviation = drift_words.percent(first.deviation_percent / 100)
+        asked = " (a request to score)" if first.file is not None else ""
+        yield f"run {first.run}{asked}: {first.cause} (deviation {deviation}); no model was trained on such rows yet"
 
 
 def _files(home: Home, ledger: Reader) -> Iterator[str]:

@@ -23,6 +23,7 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.settings import Home
 
 _LOW_DISK_BYTES = 1 << 30
+_NEWEST_RUNS = 5  # that are looked at for drift
 _UNIT = Path("/etc/systemd/system/churnwatch.service")
 
 
@@ -126,6 +127,7 @@ def _ledger(home: Home) -> Iterator[Check]:
             )
             yield from _release(home, ledger)
             yield from _clock(ledger)
+            yield from _drift(home, ledger)
     except ChurnwatchError as error:
         yield Check(str(error), "churnwatch restore BACKUP restored  # and make that the home")
 
@@ -154,6 +156,15 @@ def _clock(ledger: Reader) -> Iterator[Check]:
         )
     else:
         yield Check("clock")
+
+
+def _drift(home: Home, ledger: Reader) -> Iterator[Check]:
+    """Where the world moves on, a model that is no worse and newer is worth having."""
+    runs = ledger.drift_runs(_NEWEST_RUNS)
+    drifted = [run for run in runs if any(each.band.retrains for each in ledger.drifts(run))]
+    if drifted and home.settings.gating.max_age_runs is None:
+        yield Check(f"drift in {len(drifted)} of the last {len(runs)} runs that could tell: with `gate.max_age_runs` a"
+                    " candidate that is not worse replaces an old model (docs/settings.md)")  # fmt: skip
 
 
 def _unit(home: Home) -> Iterator[Check]:

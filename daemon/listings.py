@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from tabulate import tabulate
@@ -87,6 +88,7 @@ def run(ledger: Reader, number: int) -> dict[str, Any]:
         "files": ledger.run_file_states(number),
         "quarantines": ledger.quarantines(number),
         "steps": ledger.steps(number),
+        "drift": [asdict(each) for each in (*ledger.drifts(number), *ledger.drifts(number, requests=True))],
         "metrics": ledger.metrics(run=number),
         "predictions": ledger.predictions(number),
         "acceptance": ledger.acceptance_cases(number),
@@ -132,7 +134,8 @@ def run_text(found: Mapping[str, Any]) -> str:
         ("attempt", "step", "wall s", "CPU s", "peak MB"),
     )
     sections = [("Attempts", "attempts", attempts), ("Files", "files", read),
-                ("Quarantined rows", "quarantines", quarantined), ("Steps", "steps", steps),
+                ("Quarantined rows", "quarantines", quarantined), ("Drift", "drift", _drift(found["drift"])),
+                ("Steps", "steps", steps),
                 ("Metrics", "metrics", _metrics(found["metrics"])),
                 ("Sample customers", "acceptance", _acceptance(found["acceptance"])),
                 ("Held rows that judged, and in how many decisions by now", "holdout_uses",
@@ -146,6 +149,21 @@ def _acceptance(rows: Sequence[Row]) -> str:
         ((c["line"], c["customer"], c["expected"], c["probability"], "yes" if c["met"] else "NO") for c in rows),
         ("line", "customer", "expected", "probability", "as expected"),
     )
+
+
+def _drift(rows: Sequence[Row]) -> str:
+    """One line for what deviates, the largest first, and a last one for all that does not."""
+    beyond = [row for row in rows if row["deviation_percent"]]
+    shown = table(
+        ((row["file"], row["column_name"], row["kind"], f"{row['deviation_percent']:.1f} %",
+          f"{row['floor_percent']:.1f} %", row["band"], row["rows"], row["reference"], row["cause"]) for row in beyond),
+        ("request", "column", "kind", "deviation", "floor", "band", "rows", "held against", "what moved"),
+    )  # fmt: skip
+    within = [row["floor_percent"] for row in rows if not row["deviation_percent"]]
+    if not within:
+        return shown
+    rest = f"{len(within)} within what chance does (the highest floor: {max(within):.1f} %)"
+    return f"{shown}\n{rest}" if beyond else rest
 
 
 def _metrics(rows: Sequence[Row]) -> str:

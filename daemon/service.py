@@ -6,7 +6,9 @@ due and says when the next turn is. Between turns it sleeps: an idle daemon take
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import queue
 import signal
 import subprocess
@@ -23,7 +25,7 @@ from churnwatch.daemon.settle import Settler
 from churnwatch.daemon.systemd import Systemd
 from churnwatch.daemon.watch import Watcher
 from churnwatch.daemon.worker import Worker
-from churnwatch.pipeline import files, scan, settings
+from churnwatch.pipeline import files, scan, schedule, settings
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import ChurnwatchError, DataError, LedgerError
 from churnwatch.pipeline.ledger.reader import Reader
@@ -64,6 +66,7 @@ class Service:
         self._left_until, self._times_left = 0.0, 0  # until when they are let be
         self._packages: subprocess.Popen[bytes] | None = None
         self._packages_at: float | None = None
+        self._training_at: float | None = None  # when a model is due by the clock; inf: never
         self._folder_error: str | None = None
         self.stopping = False
 
@@ -158,7 +161,7 @@ class Service:
     def _ended(self, code: int, now: float) -> None:
         """Take in the end of a child: after a failure wait longer each time, so that a lasting one does not spin."""
         self._worker.reap()
-        self._settled = None
+        self._settled = self._training_at = None
         self._scan_at = now
         if code == 0:
             self._failures, self._resume = 0, False
@@ -188,7 +191,9 @@ class Service:
         waits = now < self._left_until
         let_be = waits and self._left.issuperset(self._pending)
         ready = settled.ready and not (waits and self._left.issuperset(settled.stable))
-        if (ready or (self._resume and self._unfinished())) and now >= self._not_before:
+        training_at = self._next_training(now)
+        due = now >= training_at
+        if (ready or due or (self._resume and self._unfinished())) and now >= self._not_before:
             return self._order(settled.stable, now)
         self._resume = self._resume and now < self._not_before
         if not self._pending or let_be:
@@ -196,9 +201,9 @@ class Service:
         elif now >= self._not_before:
             self._start(self._worker.warm_up, now)
         self._check_packages(now)
-        due = [self._scan_at, settled.next_at, self._not_before if (self._pending or self._resume) else None,
-               self._left_until if let_be else None]  # fmt: skip
-        return min([each for each in due if each is not None and each > now], default=now + _MOST_SLEEP_S)
+        dues = [self._scan_at, settled.next_at, training_at, self._left_until if let_be else None,
+                self._not_before if (self._pending or self._resume or due) else None]  # fmt: skip
+        return min([each for each in dues if each is not None and each > now], default=now + _MOST_SLEEP_S)
 
     def _order(self, stable: frozenset[Signature], now: float) -> float:
         """Have a run made, unless the last one settled none of these files."""
@@ -265,6 +270,15 @@ class Service:
                 log.error("%s", error)  # noqa: TRY400 - expected: one line
             return set()
 
+    def _next_training(self, now: float) -> float:
+        """Return when a model is to be trained by the clock, though no file came."""
+        if self._training_at is None:
+            due = None
+            with contextlib.suppress(LedgerError), Reader.open(self._home.ledger) as ledger:
+                due = schedule.due(ledger, self._home.settings.retrain)
+            self._training_at = math.inf if due is None else now + (due - utc_now()).total_seconds()
+        return self._training_at
+
     def _unfinished(self) -> bool:
         try:
             with Reader.open(self._home.ledger) as ledger:
@@ -292,6 +306,7 @@ class Service:
             log.error("%s The settings before the change stay in force.", error)  # noqa: TRY400
             return
         log.info("settings.yaml changed; the new settings are in force")
+        self._training_at = None
         moved = (home.source, home.subfolders) != (self._home.source, self._home.subfolders)
         self._home = home
         self._settler.stability_s = home.settings.stability_s

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from churnwatch.daemon import attention
-from churnwatch.pipeline import settings
+from churnwatch.pipeline import drift_words, settings
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import ChurnwatchError
 from churnwatch.pipeline.ledger.reader import Reader
@@ -44,6 +44,7 @@ def _empty(folder: Path) -> dict[str, Any]:
         "last_run": None,
         "files": {},
         "rows": {"read": 0, "accepted": 0, "duplicate": 0, "quarantined": 0},
+        "drift": None,
         "packages": None,
         "report": None,
         "attention": [],
@@ -66,6 +67,7 @@ def _known(home: Home, ledger: Reader) -> dict[str, Any]:
         "last_run": _run(runs[0]) if runs else None,
         "files": ledger.file_counts(),
         "rows": ledger.row_totals(),
+        "drift": _drift(home, ledger),
         "packages": check
         and {name: check[name] for name in ("checked_at", "packages", "outdated", "vulnerable", "unknown", "error")},
         "attention": attention.of(home, ledger),
@@ -80,6 +82,22 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
         "wall_s": row["wall_s"],
         "decision": row["decision"],
         "sentence": row["sentence"] or row["note"] or row["error"],
+    }
+
+
+def _drift(home: Home, ledger: Reader) -> dict[str, Any] | None:
+    """Return how far the newest rows that were measured deviate, and what moved."""
+    run = ledger.last_drift_run()
+    found = ledger.drifts(run) if run is not None else []
+    if not found:
+        return None
+    return {
+        "run": run,
+        "band": found[0].band,
+        "deviation_percent": found[0].deviation_percent,
+        "floor_percent": found[0].floor_percent,
+        "column": found[0].column_name,
+        "sentence": drift_words.summary(found, home.settings.drift.retrain),
     }
 
 
@@ -120,6 +138,8 @@ def _lines(state: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
         yield "last run", f"{run['id']}, {run['status']}{took}, {ago(run['started_at'], now)}{decision}"
         if run["sentence"]:
             yield "", run["sentence"]
+    if state["drift"] is not None:
+        yield "drift", f"run {state['drift']['run']}: {state['drift']['sentence']}"
     files = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in state["files"].items())
     yield "files", files or "none yet"
     rows = state["rows"]

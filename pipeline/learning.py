@@ -11,14 +11,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from churnwatch.pipeline import acceptance, bookkeeping, confusion, features, gate, overfitting, promotion, registry
+from churnwatch.pipeline import (
+    acceptance,
+    bookkeeping,
+    confusion,
+    features,
+    gate,
+    overfitting,
+    promotion,
+    reference,
+    registry,
+)
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.datasets import paths, pinned
+from churnwatch.pipeline.datasets import pinned
 from churnwatch.pipeline.evaluate import baseline_f1
 from churnwatch.pipeline.features import Rows, labelled_rows
 from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.overfitting import Estimate, estimates
 from churnwatch.pipeline.records import AcceptanceCase, Decision, Model
+from churnwatch.pipeline.settings import Training
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
 from churnwatch.pipeline.windows import ALL, Window
 from churnwatch.pipeline.workspace import Surroundings, Workspace
@@ -34,10 +45,9 @@ def test_champion(at: Workspace) -> None:
     model = at.comparable(champion.model)
     if model is None:
         return
-    new = at.dataset if at.features else at.engine.scan(paths(at.home, at.ledger))
     records = []
     for batch in at.batches:
-        rows = labelled_rows(at.learned, at.engine, new, where=f"_batch = {batch.batch}")
+        rows = labelled_rows(at.learned, at.engine, at.as_they_came, where=f"_batch = {batch.batch}")
         values = at.evaluated(rows, probabilities(model, rows), champion.model.threshold)
         records += bookkeeping.metric_records(
             at.run, values, rows=len(rows), subject="champion", split="prequential",
@@ -46,12 +56,12 @@ def test_champion(at: Workspace) -> None:
     at.ledger.add_all(records)
 
 
-def train_candidate(at: Workspace) -> str | None:
-    """Train a candidate and write its version; return why there is none, where there is none."""
+def train_candidate(at: Workspace, training: Training) -> str | None:
+    """Train a candidate as `training` says and write its version; return why there is none, where there is none."""
     if at.ledger.model_of_run(at.run) is not None:
         return None
     schema, rows = at.learned, training_rows(at)
-    candidate = train(rows, at.home.settings.training, numeric=schema.numeric, categorical=schema.categorical)
+    candidate = train(rows, training, numeric=schema.numeric, categorical=schema.categorical)
     if isinstance(candidate, Untrainable):
         at.warnings.append(candidate.reason)
         return candidate.reason
@@ -105,6 +115,7 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
             at.home, at.ledger, at.schema, candidate, version=version, run=at.run,
             origin=at.holdout.origin, metrics={"train": on_train, "holdout": on_holdout},
         ),
+        reference=reference.encode(reference.of(rows, judged, unseen)),
         draw=lambda path: confusion.draw(shown, path, title=title),
         model_format=at.home.settings.model_format,
     )  # fmt: skip

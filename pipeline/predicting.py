@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from churnwatch.pipeline import bookkeeping, load, predict, predict_file
+from churnwatch.pipeline import bookkeeping, drift_step, load, predict, predict_file
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import of_main, pinned
 from churnwatch.pipeline.errors import SettingsError
@@ -31,7 +31,7 @@ def predict_all(at: Workspace) -> None:
     if isinstance(model, str):
         raise SettingsError(f"settings.yaml: {model}, and it is in use: nobody can be predicted. Put that back, or"
                             " drop rows to learn from.")  # fmt: skip
-    news = at.has_news() or at.has_news_of_sources()
+    news = at.has_news() or at.is_scheduled or at.has_news_of_sources()
     if news and not any(row["file"] is None for row in at.ledger.predictions(at.run)):
         _predict_customers(at, model, champion.model)
     for request in requests:
@@ -69,6 +69,7 @@ def _predict_request(at: Workspace, model: Any, champion: Model, request: load.O
     if not loaded.opened:
         at.ledger.add(*(bookkeeping.refusal_record(at.run, iso(utc_now()), each) for each in loaded.refused))
         return
+    drifts = drift_step.of_request(at, champion, model, at.featured.table("typed", at.local), number)
     bad = sum(each.rows for each in loaded.quarantines)
     rows = len(found.table)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(request.source.file.path).stem)[:80]
@@ -78,6 +79,7 @@ def _predict_request(at: Workspace, model: Any, champion: Model, request: load.O
         at.ledger.add(FileEvent(number, at.run, prediction.at, FileState.PREDICTED, rows + bad, rows, 0, bad))
         at.ledger.add(*(bookkeeping.quarantine_record(at.run, each) for each in loaded.quarantines))
         at.ledger.add(*(FileFinding(at.run, number, "reading", text) for text in request.findings))
+        at.ledger.add(*drifts)
 
 
 def _written(at: Workspace, found: Predicted, champion: Model, stem: str, file: int | None = None) -> Prediction:

@@ -24,6 +24,7 @@ class FileState(StrEnum):
 
 
 DIALECT = "dialect"  # the kind of finding that says how the cells of a file, and of the next ones, are told apart
+CLOCK = "clock"  # the reason of a run that no file set off
 UNREADABLE = "unreadable"  # stands where the hash would, of a file whose bytes could not be read
 
 
@@ -42,6 +43,30 @@ class Decision(StrEnum):
     def promotes(self) -> bool:
         """Whether the candidate becomes the champion."""
         return self in (Decision.FIRST, Decision.PROMOTED, Decision.REFRESHED)
+
+
+class DriftKind(StrEnum):
+    """What is held against the reference."""
+
+    COLUMN = "column"
+    TARGET = "target"  # the share of those who leave among the labelled rows
+    PREDICTION = "prediction"  # the probabilities of the model in use
+    CONCEPT = "concept"  # its log loss before it learned from the rows
+
+
+class Band(StrEnum):
+    """What a deviation calls for."""
+
+    NOTHING = "nothing"
+    UNRESOLVED = "unresolved"  # too few rows: chance alone reaches the band in which a model is trained anew
+    WATCH = "watch"
+    RETRAIN = "retrain"
+    SEARCH = "search"  # back to experimentation
+
+    @property
+    def retrains(self) -> bool:
+        """Whether a new model is called for."""
+        return self in (Band.RETRAIN, Band.SEARCH)
 
 
 class Status(StrEnum):
@@ -218,6 +243,27 @@ class Metric:
     batch: int | None = None
     low: float | None = None
     high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How far new rows deviate from the reference, in one column or as a whole (table `drifts`).
+
+    Of kind `concept` the deviation is by how much the log loss rose. `file` is a request to score; None: new rows.
+    """
+
+    run: int
+    version: int  # whose reference it is
+    reference: str  # in words
+    kind: DriftKind
+    column_name: str
+    rows: int
+    reference_rows: int
+    deviation_percent: float
+    floor_percent: float
+    band: Band
+    cause: str | None = None
+    file: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

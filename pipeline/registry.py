@@ -27,6 +27,7 @@ SCORE = "latestscore.txt"
 INGESTED = "ingestedfiles.txt"
 MANIFEST = "manifest.json"
 CONFUSION = "confusionmatrix.png"
+REFERENCE = "reference.json"
 _BESIDE = (SCORE, INGESTED, MANIFEST)
 CURRENT = "current"
 
@@ -47,6 +48,7 @@ def write_version(
     f1: float | None,
     ingested: Sequence[str],
     manifest: Mapping[str, Any],
+    reference: str | None = None,
     draw: Callable[[Path], None] | None = None,
     model_format: ModelFormat = ModelFormat.PICKLE,
 ) -> WrittenVersion:
@@ -58,6 +60,7 @@ def write_version(
         f1: on the holdout, or None where there was none; goes as a bare number into `latestscore.txt`.
         ingested: names of the files that the data set is made of.
         manifest: where the model comes from; the hash of the model is added to it.
+        reference: what later rows are held against, as JSON; the manifest names its hash.
         draw: draws the confusion matrix into a file.
         model_format: which files hold the model.
 
@@ -70,6 +73,9 @@ def write_version(
         (beside / SCORE).write_text("nan\n" if f1 is None else f"{f1!r}\n", encoding="utf-8")
         write_ingested(beside / INGESTED, ingested)
         told = {**manifest, "model_sha256": sha256, "model_files": hashes}
+        if reference is not None:
+            (beside / REFERENCE).write_text(reference, encoding="utf-8")
+            told["reference_sha256"] = files.sha256_of(beside / REFERENCE)
         text = json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False)
         (beside / MANIFEST).write_text(text + "\n", encoding="utf-8")
         if draw is not None:
@@ -151,6 +157,18 @@ def _vouched_for(folder: Path, model: Model | Experiment) -> dict[str, str] | No
         return None
     named: dict[str, str] = json.loads(text).get("model_files", {PICKLE: model.sha256})  # before there were formats
     return named
+
+
+def reference(models: Path, model: Model) -> bytes | None:
+    """Return what later rows are held against; None where a version has none, or not the one its manifest names."""
+    folder = models / model.folder
+    try:
+        manifest, kept = (folder / MANIFEST).read_bytes(), (folder / REFERENCE).read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(manifest).hexdigest() != model.manifest_sha256:
+        return None
+    return kept if json.loads(manifest).get("reference_sha256") == hashlib.sha256(kept).hexdigest() else None
 
 
 def release_files(folder: Path, model: Model) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """One run, in order. The only module that knows the order.
 
-    take in → ingest and profile → test the champion → train → evaluate and decide → promote → predict
+    take in → ingest and profile → test the champion → measure drift → train → evaluate and decide → promote → predict
 
 Every step puts its result on disk and into the ledger before the next begins, so a run that was cut short is taken
 up at the first step without a result, and ends as the uninterrupted one would.
@@ -19,10 +19,22 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from importlib import metadata
 
-from churnwatch.pipeline import files, intake, learning, predicting, promotion, scan, schemas, taking
+from churnwatch.pipeline import (
+    drift_step,
+    files,
+    intake,
+    learning,
+    predicting,
+    promotion,
+    scan,
+    schedule,
+    schemas,
+    taking,
+)
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN, Dataset, fits, of_main, role
 from churnwatch.pipeline.engine import DuckDB, Engine, duckdb_engine
@@ -31,7 +43,7 @@ from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ingest import QUARANTINE
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
-from churnwatch.pipeline.records import MOST_BREAKDOWNS, FileEvent, FileState, Signature, Status, Step
+from churnwatch.pipeline.records import CLOCK, MOST_BREAKDOWNS, FileEvent, FileState, Signature, Status, Step
 from churnwatch.pipeline.settings import Home, Settings
 from churnwatch.pipeline.spark import spark_engine
 from churnwatch.pipeline.workspace import Workspace
@@ -139,6 +151,9 @@ def work(
         alike = partial(_meant_as, home.settings)
         twins = intake.without_refused(ledger, taken, run=outcomes[-1].run, at=iso(utc_now()), alike=alike)
         taken = take(twins, at=iso(utc_now()))  # what is new now had no rows read from its first copy
+    due = schedule.due(ledger, home.settings.retrain)
+    if due is not None and due <= utc_now() and all(each.status is Status.DONE for each in outcomes):
+        outcomes.append(_attempt(home, ledger, _begin(home, ledger, (), CLOCK, due=due), progress))
     return outcomes
 
 
@@ -148,8 +163,8 @@ def _meant_as(settings: Settings, path: str) -> tuple[str, bool, str]:
     return role(settings, path), settings.labels is not None and fits(path, settings.labels), suffix
 
 
-def _begin(home: Home, ledger: Ledger, sources: Sequence[Source], reason: str) -> int:
-    """Return the run that these inputs, settings and code make: the same ones never make a second run."""
+def _begin(home: Home, ledger: Ledger, sources: Sequence[Source], reason: str, *, due: datetime | None = None) -> int:
+    """Return the run that these inputs, settings, code and due time make: the same ones never make a second run."""
     inputs = [source.file.file for source in sources]
     code = metadata.version("churnwatch")
     identity = {
@@ -158,6 +173,7 @@ def _begin(home: Home, ledger: Ledger, sources: Sequence[Source], reason: str) -
         "code": code,
         "retries": ledger.retries(inputs),
         "champion_at_hand": ledger.champion() is not None,
+        **({} if due is None else {"due": iso(due)}),
     }
     run_id = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     return ledger.begin_run(run_id=run_id, reason=reason, at=iso(utc_now()), settings=_settings(home),
@@ -241,8 +257,9 @@ class _Recorded:
         folder = self._home.source
         sources = [Source(file, scan.located(folder, file.path)) for file in self._ledger.run_files(self._run)]
         at = Workspace(self._home, self._ledger, self._local, self._engine, self._datasets(sources), self._run)
-        with self._step("ingest"):
-            taking.ingest_files(at, sources)
+        if sources:
+            with self._step("ingest"):
+                taking.ingest_files(at, sources)
         if at.has_sources:
             with self._step("features"):
                 taking.make_features(at)
@@ -261,19 +278,26 @@ class _Recorded:
         return [*beside, Dataset(MAIN, main)]
 
     def _learn(self, at: Workspace) -> str:
-        if not at.has_news():
+        if at.has_news():
+            with self._step("test champion"):
+                learning.test_champion(at)
+        if at.batches:
+            with self._step("drift"):
+                drift_step.measure(at)
+        if not at.has_news() and not at.is_scheduled:
             return taking.no_news(at)
-        with self._step("test champion"):
-            learning.test_champion(at)
+        plan = drift_step.plan(at)
+        if not plan.trains:
+            return plan.why
         with self._step("train"):
-            why_not = learning.train_candidate(at)
+            why_not = learning.train_candidate(at, plan.training)
         if why_not is not None:
             return f"Nothing was trained: {why_not}."
         with self._step("evaluate"):
             sentence = learning.decide(at)
         with self._step("promote"):
             learning.promote(at)
-        return sentence + learning.chosen_window(at)
+        return f"{sentence}{learning.chosen_window(at)} {plan.why}".rstrip()
 
     @contextmanager
     def _step(self, step: str) -> Iterator[None]:

@@ -28,6 +28,7 @@ FILE_NAME = "settings.yaml"
 STATE_FOLDER = ".churnwatch"
 
 Share = Annotated[float, Meta(ge=0, le=1)]
+Percent = Annotated[float, Meta(ge=0, le=100)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(min_length=1)]
@@ -159,6 +160,30 @@ class Gate(_Checked, frozen=True):
     min_positives: Annotated[int, Meta(ge=0)] = 30  # and as many negatives; below it, the gate is undecidable
 
 
+class Drifting(_Checked, frozen=True):
+    """What deviations call for, in percent of the rows."""
+
+    watch: Percent = 2.0
+    retrain: Percent = 5.0
+    search: Percent = 10.0
+    alpha: Annotated[float, Meta(gt=0, lt=1)] = (
+        0.05  # in what share of runs without drift some column is over its floor
+    )
+    reference: Literal["champion", "last_year"] = "champion"
+
+
+class Retrain(_Checked, frozen=True):
+    """When a new model is trained."""
+
+    when: Literal["drop", "drift"] = "drop"
+    every: Annotated[str, Meta(pattern="^[1-9][0-9]{0,3}d$")] | None = None  # at least so often, where rows are there
+
+    @property
+    def every_days(self) -> int | None:
+        """After how many days a model is trained whatever the drift; None: not by the clock."""
+        return None if self.every is None else int(self.every.removesuffix("d"))
+
+
 class Packages(_Checked, frozen=True):
     """The check of outdated and vulnerable packages."""
 
@@ -225,6 +250,8 @@ class Settings(_Checked, frozen=True):
     call_capacity: Count = 200
     training: Training = Training()
     gate: Gate | Policy = Gate()
+    drift: Drifting = Drifting()
+    retrain: Retrain = Retrain()
     packages: Packages = Packages()
 
     @property
@@ -436,6 +463,7 @@ def _check_together(settings: Settings) -> None:
     _check_sources(settings)
     _check_deciding(settings)
     _check_window(settings)
+    _check_drift(settings)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
 
@@ -447,6 +475,13 @@ def _check_deciding(settings: Settings) -> None:
         raise msgspec.ValidationError(
             f"policy `strict` bets on a row at a time, so on {', '.join(_BET_ON)} - at `$.gate.metric`"
         )
+
+
+def _check_drift(settings: Settings) -> None:
+    if not settings.drift.watch <= settings.drift.retrain <= settings.drift.search:
+        raise msgspec.ValidationError("`watch`, `retrain` and `search` must not fall - at `$.drift`")
+    if settings.drift.reference == "last_year" and settings.date is None:
+        raise msgspec.ValidationError("`last_year` is told by the rows' `date`; name it - at `$.drift.reference`")
 
 
 def _check_sources(settings: Settings) -> None:
@@ -601,5 +636,5 @@ def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:
 
 
 def _names() -> Iterator[str]:
-    for struct in (Settings, Column, SourceTable, Pull, Csv, Training, Gate, Packages):
+    for struct in (Settings, Column, SourceTable, Pull, Csv, Training, Gate, Drifting, Retrain, Packages):
         yield from struct.__struct_fields__

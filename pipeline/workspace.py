@@ -20,7 +20,7 @@ from churnwatch.pipeline.features import Featured, Rows
 from churnwatch.pipeline.holdout import Holdout, forward, from_test_folder, from_window
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
-from churnwatch.pipeline.records import Batch, Model, SourceFile
+from churnwatch.pipeline.records import CLOCK, Batch, Model, SourceFile
 from churnwatch.pipeline.scan import look
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home
@@ -39,6 +39,11 @@ class Surroundings:
     def has_sources(self) -> bool:
         """Whether there is something to make features of beside the customers' rows."""
         return self.features is not None
+
+    @cached_property
+    def as_they_came(self) -> str:
+        """What stands after FROM to read the customers' rows of a batch, also those that newer ones stand for now."""
+        return self.dataset if self.features else self.engine.scan(paths(self.home, self.ledger))
 
     @cached_property
     def learned(self) -> Schema:
@@ -141,6 +146,11 @@ class Workspace(Surroundings):
     ) -> None:
         super().__init__(home, ledger, local, engine, next(each.schema for each in datasets if each.is_main))
         self.datasets, self.run = datasets, run
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether the clock began the run: it has no files, and rows of former runs to learn from."""
+        return bool(self.ledger.run(self.run)["reason"] == CLOCK)
 
     def has_news(self) -> bool:
         """Tell whether the run brought labelled rows that were not there before."""

@@ -29,13 +29,14 @@ class Section:
     template: str
 
 
-_FILTERS = ("count", "day", "duration", "many", "moment", "score", "share", "short", "signed", "size")
+_FILTERS = ("count", "day", "duration", "many", "moment", "percent", "score", "share", "short", "signed", "size")
 
 # The page in its order. A new section is a template and a line here.
 SECTIONS = (
     Section("model", "The model", "model.html.j2"),
     Section("predictions", "Predictions", "predictions.html.j2"),
     Section("data", "Data", "data.html.j2"),
+    Section("drift", "Drift", "drift.html.j2"),
     Section("runs", "Runs", "runs.html.j2"),
     Section("versions", "Versions", "versions.html.j2"),
     Section("packages", "Packages", "packages.html.j2"),

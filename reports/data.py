@@ -10,7 +10,7 @@ from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Champion, Status, Verdict
 from churnwatch.pipeline.settings import Home
-from churnwatch.reports import inputs_part, models_part, words, work_part
+from churnwatch.reports import drift_part, inputs_part, models_part, words, work_part
 from churnwatch.reports.facts import Headline, Report, RunRow
 
 MOST_ATTENTION = 20
@@ -52,6 +52,7 @@ def gather(
         predictions=inputs_part.predictions(home, reader, output or home.report),
         inputs=inputs_part.inputs(reader, numbers),
         missing=inputs_part.missing(reader, numbers),
+        drift=drift_part.drifting(home, reader),
         runs=runs,
         timings=work_part.timings(reader, numbers),
         versions=models_part.versions(reader, quality.history.shown),

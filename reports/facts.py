@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-from churnwatch.pipeline.records import Champion, FileState, Status, Verdict
+from churnwatch.pipeline.records import Champion, Drift, FileState, Status, Verdict
 
 T = TypeVar("T")
 
@@ -180,6 +180,30 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftRow:
+    """Deviations of one column, or of what is no column, run by run."""
+
+    name: str
+    newest: Drift | None  # None where the newest run did not measure it
+    history: tuple[Drift | None, ...]  # one for each run of `Drifting.runs`
+
+    @property
+    def highest(self) -> float:
+        """The highest deviation of all runs shown, in percent."""
+        return max((each.deviation_percent for each in self.history if each is not None), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Drifting:
+    """How far new rows deviate from what the model in use knows; the largest deviation first."""
+
+    runs: tuple[int, ...]
+    rows: Listed[DriftRow]
+    steady: int  # that never deviated in these runs
+    summary: str | None  # of the newest run; None: nothing was measured yet
+
+
+@dataclass(frozen=True, slots=True)
 class FileRow:
     """A source file and what became of it."""
 
@@ -330,6 +354,7 @@ class Report:
     predictions: Predictions
     inputs: Inputs
     missing: Missing
+    drift: Drifting
     runs: Listed[RunRow]
     timings: Timings
     versions: Listed[VersionRow]

@@ -96,6 +96,11 @@ def share(value: float | None) -> str:
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"  # noqa: PLR2004
 
 
+def percent(value: float | None) -> str:
+    """2.1 %, of what is in percent already; a dash for what is nothing or not known."""
+    return share(value / 100) if value else NOTHING
+
+
 def duration(seconds: float | None) -> str:
     """60 ms, 3.4 s, 1 min 15 s, 2 h 5 min."""
     if seconds is None:

@@ -21,11 +21,30 @@ import pytest
 from churnwatch.daemon.cli import cli
 from churnwatch.pipeline.feature_step import plans
 from churnwatch.pipeline.sample_settings import settings_for
-from churnwatch.pipeline.settings import Column, Csv, Gate, Packages, Pull, Settings, SourceTable, Training, parse
+from churnwatch.pipeline.settings import (
+    Column,
+    Csv,
+    Drifting,
+    Gate,
+    Packages,
+    Pull,
+    Retrain,
+    Settings,
+    SourceTable,
+    Training,
+    parse,
+)
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SECTIONS: dict[str, type[msgspec.Struct]] = {"csv": Csv, "training": Training, "gate": Gate, "packages": Packages}
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "csv": Csv,
+    "training": Training,
+    "gate": Gate,
+    "drift": Drifting,
+    "retrain": Retrain,
+    "packages": Packages,
+}
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 

@@ -393,4 +393,31 @@ def m005_experiments(db: Database) -> None:
         db.execute(statement)
 
 
-NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate", "m005_experiments"})
+@ledger_migrations()
+def m006_drift(db: Database) -> None:
+    """Keep how far new rows deviate from what the model in use was trained on."""
+    for statement in (
+        """CREATE TABLE drifts (
+            run INTEGER NOT NULL REFERENCES runs,
+            file INTEGER REFERENCES files,
+            version INTEGER NOT NULL REFERENCES models,
+            reference TEXT NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('column', 'target', 'prediction', 'concept')),
+            column_name TEXT NOT NULL,
+            rows INTEGER NOT NULL,
+            reference_rows INTEGER NOT NULL,
+            deviation_percent REAL NOT NULL,
+            floor_percent REAL NOT NULL,
+            band TEXT NOT NULL CHECK (band IN ('nothing', 'unresolved', 'watch', 'retrain', 'search')),
+            cause TEXT
+        ) STRICT""",
+        "CREATE INDEX drifts_by_run ON drifts (run)",
+        """CREATE VIEW drift_over_time AS
+            SELECT d.run, r.created_at, d.kind, d.column_name, d.deviation_percent, d.floor_percent, d.band, d.cause,
+                   d.rows, d.reference, d.version, d.file
+            FROM drifts d JOIN runs r USING (run)""",
+    ):
+        db.execute(statement)
+
+
+NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate", "m005_experiments", "m006_drift"})

@@ -13,10 +13,14 @@ from typing import Any, Self
 
 from churnwatch.pipeline.errors import LedgerError, NotFoundError
 from churnwatch.pipeline.records import (
+    CLOCK,
     DIALECT,
+    Band,
     Batch,
     Champion,
     Decision,
+    Drift,
+    DriftKind,
     Experiment,
     ExperimentMetric,
     FileState,
@@ -443,6 +447,54 @@ class Reader:
         """Return every F1 ever computed, oldest first."""
         return self.rows("SELECT * FROM f1_over_time ORDER BY run")
 
+    # -- drift -------------------------------------------------------------------------------------------------
+
+    def drifts(self, run: int, *, requests: bool = False) -> list[Drift]:
+        """Return how far a run's new rows deviate, or those of its requests to score; the largest deviation first."""
+        found = self.rows(
+            f"SELECT * FROM drifts WHERE run = ? AND file IS {'NOT ' if requests else ''}NULL"
+            " ORDER BY deviation_percent DESC, rowid",
+            run,
+        )
+        return [_drift(row) for row in found]
+
+    def last_drift_run(self) -> int | None:
+        """Return the newest run whose new rows were held against a reference; None: there is none."""
+        run = self._value("SELECT max(run) FROM drifts WHERE file IS NULL")
+        return None if run is None else int(run)
+
+    def drift_runs(self, limit: int) -> list[int]:
+        """Return the newest runs whose new rows were held against a reference, oldest first."""
+        found = self.rows("SELECT DISTINCT run FROM drifts WHERE file IS NULL ORDER BY run DESC LIMIT ?", limit)
+        return sorted(row["run"] for row in found)
+
+    def unanswered_drifts(self, band: str) -> list[Drift]:
+        """Return deviations of this band since which no model was trained, the newest and largest first."""
+        found = self.rows(
+            "SELECT * FROM drifts WHERE band = ? AND run > coalesce((SELECT max(run) FROM models), 0)"
+            " ORDER BY run DESC, deviation_percent DESC",
+            band,
+        )
+        return [_drift(row) for row in found]
+
+    def unlearned_batches(self, besides: int | None = None) -> list[Batch]:
+        """Return the batches that came since the newest model was trained, not counting what one run trained."""
+        found = self.rows(
+            "SELECT * FROM batches WHERE run > coalesce((SELECT max(run) FROM models WHERE run IS NOT ?), 0)"
+            " ORDER BY batch",
+            besides,
+        )
+        return [Batch(**row) for row in found]
+
+    def last_training(self, besides: int | None = None) -> str | None:
+        """Return when the newest run began that trained a model, or was begun by the clock to do so; None: none was."""
+        value = self._value(
+            "SELECT max(created_at) FROM runs WHERE run IS NOT ? AND (run IN (SELECT run FROM models) OR reason = ?)",
+            besides,
+            CLOCK,
+        )
+        return None if value is None else str(value)
+
     # -- the rest ----------------------------------------------------------------------------------------------
 
     def predictions(self, run: int | None = None) -> list[Row]:
@@ -527,6 +579,10 @@ class Reader:
             f"{row[0]}: row {row[1]} refers to nothing" for row in self._connection.execute("PRAGMA foreign_key_check")
         ]
         return broken + keys
+
+
+def _drift(row: Row) -> Drift:
+    return Drift(**{**row, "kind": DriftKind(row["kind"]), "band": Band(row["band"])})
 
 
 def _uri(path: Path) -> str:

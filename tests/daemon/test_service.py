@@ -163,6 +163,41 @@ def loop(make_loop: Callable[..., Loop]) -> Loop:
     return make_loop()
 
 
+# -- the clock -------------------------------------------------------------------------------------------------
+
+
+def _training_due(monkeypatch: pytest.MonkeyPatch, in_s: float | None) -> None:
+    """Let the ledger say that a model is to be trained in so many seconds of the loop's clock; None: never."""
+    due = None if in_s is None else utc_now() + timedelta(seconds=in_s)
+    monkeypatch.setattr(service.schedule, "due", lambda *_: due)
+
+
+def test_a_training_that_is_due_wakes_the_loop_and_is_ordered_without_a_file(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.settle_all()
+    _training_due(monkeypatch, 30.0)
+    assert 29 < loop.turn() <= 30
+    assert not loop.worker.busy
+    loop.turn(after=31)
+    assert loop.worker.orders[0][0] == set()
+    _training_due(monkeypatch, None)
+    loop.end(0)
+    assert loop.turn() > 50
+    assert not loop.worker.busy
+
+
+def test_a_training_that_failed_waits_before_it_is_ordered_again(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.settle_all()
+    _training_due(monkeypatch, -1.0)
+    loop.turn()
+    loop.end(1)
+    assert loop.turn() == 5
+    assert not loop.worker.busy
+    loop.turn(after=5)
+    assert len(loop.worker.orders) == 2
+
+
 # -- files -----------------------------------------------------------------------------------------------------
 
 

@@ -312,3 +312,20 @@ def test_a_window_that_means_nothing_is_refused(window: str, why: str) -> None:
 def test_windows_are_said_in_words(window: str) -> None:
     text = f"target: left\npositive: yes\ndate: day\ntraining: {{window: {window}}}\n"
     assert parse(text).training.window == window
+
+
+def test_bands_of_drift_that_fall_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"drift: `watch`, `retrain` and `search` must not fall"):
+        parse(f"{LEAST}drift: {{retrain: 12}}\n")
+
+
+def test_last_year_is_told_by_the_date() -> None:
+    with pytest.raises(SettingsError, match=r"drift\.reference: `last_year` is told by the rows' `date`"):
+        parse(f"{LEAST}drift: {{reference: last_year}}\n")
+    assert parse(f"{LEAST}date: d\ndrift: {{reference: last_year}}\n").drift.reference == "last_year"
+
+
+@pytest.mark.parametrize(("given", "days"), [("", None), ("retrain: {every: 14d}\n", 14)])
+def test_when_a_model_is_trained(given: str, days: int | None) -> None:
+    assert parse(LEAST + given).retrain.every_days == days
+    assert parse(LEAST + given).retrain.when == "drop"

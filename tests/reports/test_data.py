@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from churnwatch.pipeline.clock import iso
-from churnwatch.pipeline.records import Decision, Metric
+from churnwatch.pipeline.records import Band, Decision, Drift, DriftKind, Metric
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
-from tests.reports.conftest import COUNTS, NOW, Book, FakeCheck, FakeFinding
+from tests.reports.conftest import COUNTS, NOW, Book, FakeCheck, FakeFinding, page
 
 
 def report(book: Book, *attention: str) -> Report:
@@ -170,3 +171,41 @@ def test_the_newest_csv_of_predictions_is_named(book: Book) -> None:
     assert customers is not None
     assert (customers.csv, customers.link) == ("predictions/run-00001.csv", "predictions/run-00001.csv")
     assert (customers.rows, customers.positives) == (90, 20)
+
+
+# -- drift -----------------------------------------------------------------------------------------------------
+
+
+def _drift(run: int, deviation: float, *, column: str = "tenure", band: Band = Band.NOTHING) -> Drift:
+    cause = f"{column}: {deviation:.0f} % moved" if deviation else None
+    return Drift(run, 1, "v1's training rows", DriftKind.COLUMN, column, 100, 900, deviation, 2.5, band, cause)
+
+
+def test_a_home_whose_rows_were_never_held_against_a_reference_says_so(book: Book) -> None:
+    book.learn()
+    assert report(book).drift.summary is None
+    assert "No rows were held against what a model was trained on yet" in page(book)
+
+
+def test_deviations_are_told_run_by_run_the_largest_of_the_newest_run_first(book: Book) -> None:
+    for _ in range(3):
+        book.learn()
+    book.ledger.add(
+        _drift(2, 30.0, column="fee", band=Band.SEARCH), _drift(2, 0.0), _drift(2, 0.0, column="steady"),
+        _drift(3, 0.0, column="fee"), _drift(3, 6.0, band=Band.RETRAIN), _drift(3, 0.0, column="steady"),
+    )  # fmt: skip
+    found = report(book).drift
+    assert found.runs == (2, 3)
+    assert found.summary == "tenure: 6 % moved (deviation 6.0 %, floor 2.5 %)"
+    assert [row.name for row in found.rows.shown] == ["tenure", "fee"]
+    assert [each.deviation_percent for each in found.rows.shown[1].history if each] == [30.0, 0.0]
+    assert (found.rows.total, found.steady) == (2, 1)
+
+
+def test_names_of_categories_are_escaped(book: Book) -> None:
+    book.learn()
+    book.learn()
+    book.ledger.add(replace(_drift(2, 11.0, band=Band.SEARCH), cause="plan: 11 % moved to <script>"))
+    text = page(book)
+    assert "11 % moved to &lt;script&gt;" in text
+    assert "to <script>" not in text
