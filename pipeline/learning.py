@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from churnwatch.pipeline import acceptance, bookkeeping, confusion, features, gate, promotion, registry
+from churnwatch.pipeline import acceptance, bookkeeping, confusion, estimating, features, gate, promotion, registry
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import paths, pinned
 from churnwatch.pipeline.evaluate import baseline_f1
@@ -36,11 +36,13 @@ def test_champion(at: Workspace) -> None:
     records = []
     for batch in at.batches:
         rows = labelled_rows(at.learned, at.engine, new, where=f"_batch = {batch.batch}")
-        values = at.evaluated(rows, probabilities(model, rows), champion.model.threshold)
+        probability = probabilities(model, rows)
+        values = at.evaluated(rows, probability, champion.model.threshold)
         records += bookkeeping.metric_records(
             at.run, values, rows=len(rows), subject="champion", split="prequential",
             version=champion.model.version, batch=batch.batch,
         )  # fmt: skip
+        records += estimating.of_batch(at, rows, probability, champion.model, batch.batch, batch.file)
     at.ledger.add_all(records)
 
 

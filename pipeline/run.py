@@ -22,13 +22,14 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 
-from churnwatch.pipeline import files, intake, learning, predicting, promotion, scan, schemas, taking
+from churnwatch.pipeline import estimating, files, intake, learning, predicting, promotion, scan, schemas, taking
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN, Dataset, fits, of_main, role
 from churnwatch.pipeline.engine import DuckDB, Engine, duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
 from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ingest import QUARANTINE
+from churnwatch.pipeline.late_labels import LABELS, REQUESTS
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import MOST_BREAKDOWNS, FileEvent, FileState, Signature, Status, Step
@@ -70,7 +71,7 @@ def recover(home: Home, ledger: Ledger, *, why: str = "the process ended before 
         (home.ingested, "part*"),
         (home.ingested, "ingestedfiles*"),
         *((home.ingested, f"{pairs}*") for pairs in Pairs),
-        *((home.ingested / source, "*") for source in home.settings.sources),
+        *((home.ingested / source, "*") for source in (REQUESTS, LABELS, *home.settings.sources)),
         (home.ingested / QUARANTINE, "run-*"),
         (home.models, "v*"),
         (home.predictions, "run-*"),
@@ -129,7 +130,8 @@ def work(
     ]
     sources = home.settings.sources
     roles = partial(role, home.settings)
-    timeless = [name for name, source in sources.items() if source.time is None]
+    # Without a date, the same labels may be said of the next requests.
+    timeless = [LABELS, *(name for name, source in sources.items() if source.time is None)]
     take = partial(intake.take, ledger, home.source, dataset_of=roles, reread=timeless)
     taken = take(wanted, at=iso(utc_now()), held=held)
     while taken.new:
@@ -265,6 +267,7 @@ class _Recorded:
             return taking.no_news(at)
         with self._step("test champion"):
             learning.test_champion(at)
+            estimating.compare(at)
         with self._step("train"):
             why_not = learning.train_candidate(at)
         if why_not is not None:
