@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from churnwatch.pipeline import coverage
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.scan import on_one_line
 
@@ -87,7 +89,8 @@ def run(ledger: Reader, number: int) -> dict[str, Any]:
         "files": ledger.run_file_states(number),
         "quarantines": ledger.quarantines(number),
         "steps": ledger.steps(number),
-        "metrics": ledger.metrics(run=number),
+        "metrics": [row for row in ledger.metrics(run=number) if row["split"] not in ("estimated", "realised")],
+        "estimates": _estimates(ledger, number),
         "predictions": ledger.predictions(number),
         "acceptance": ledger.acceptance_cases(number),
         "holdout_uses": _uses(ledger, number),
@@ -101,6 +104,15 @@ def _uses(ledger: Reader, run: int) -> list[Row]:
         return []
     window = range(verdict.holdout_first_batch, verdict.holdout_last_batch + 1)
     return [row for row in ledger.holdout_uses() if row["batch"] in window]
+
+
+def _estimates(ledger: Reader, run: int) -> list[dict[str, Any]]:
+    """Return what is expected of the requests that a run predicted, and how it was where that is known."""
+    return [
+        {"metric": name, **dataclasses.asdict(each)}
+        for name in ("f1", "precision", "recall", "accuracy", "roc_auc")
+        for each in coverage.expected(ledger, name, run=run)
+    ]
 
 
 def run_text(found: Mapping[str, Any]) -> str:
@@ -137,7 +149,8 @@ def run_text(found: Mapping[str, Any]) -> str:
                 ("Sample customers", "acceptance", _acceptance(found["acceptance"])),
                 ("Held rows that judged, and in how many decisions by now", "holdout_uses",
                  table(((u["batch"], u["rows"], u["decisions"]) for u in found["holdout_uses"]),
-                       ("batch", "rows", "decisions")))]  # fmt: skip
+                       ("batch", "rows", "decisions"))),
+                (f"Estimates, {coverage.ASSUMPTION}", "estimates", _estimated(found["estimates"]))]  # fmt: skip
     return "\n".join(head) + "".join(f"\n\n{title}\n{text}" for title, key, text in sections if found[key])
 
 
@@ -157,6 +170,25 @@ def _metrics(rows: Sequence[Row]) -> str:
     return table(
         ([name.replace("_", " "), *(values.get((name, *key)) for key in columns)] for name in names),
         ["metric", *headers],
+    )
+
+
+def _estimated(rows: Sequence[Row]) -> str:
+    return table(
+        (
+            (
+                r["path"],
+                r["metric"].replace("_", " "),
+                r["rows"],
+                r["value"],
+                r["low"],
+                r["high"],
+                r["truth"],
+                r["muted"],
+            )
+            for r in rows
+        ),
+        ("request", "metric", "rows", "estimate", "from", "to", "truth", ""),
     )
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from churnwatch.daemon import attention
-from churnwatch.pipeline import settings
+from churnwatch.pipeline import coverage, settings
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import ChurnwatchError
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.scan import on_one_line
 from churnwatch.pipeline.settings import Home
 
 HEALTHY, ATTENTION, BROKEN = 0, 1, 4
@@ -42,6 +43,7 @@ def _empty(folder: Path) -> dict[str, Any]:
         "broken": None,
         "champion": None,
         "last_run": None,
+        "estimate": None,
         "files": {},
         "rows": {"read": 0, "accepted": 0, "duplicate": 0, "quarantined": 0},
         "packages": None,
@@ -64,6 +66,7 @@ def _known(home: Home, ledger: Reader) -> dict[str, Any]:
             "pinned": champion.pinned,
         },
         "last_run": _run(runs[0]) if runs else None,
+        "estimate": _estimate(ledger),
         "files": ledger.file_counts(),
         "rows": ledger.row_totals(),
         "packages": check
@@ -80,6 +83,21 @@ def _run(row: dict[str, Any]) -> dict[str, Any]:
         "wall_s": row["wall_s"],
         "decision": row["decision"],
         "sentence": row["sentence"] or row["note"] or row["error"],
+    }
+
+
+def _estimate(ledger: Reader) -> dict[str, Any] | None:
+    """Return what is expected of the newest request, until its labels say how it was."""
+    newest = coverage.expected(ledger, "f1", 1)
+    if not newest or newest[0].truth is not None:
+        return None
+    return {
+        "f1": newest[0].value,
+        "low": newest[0].low,
+        "high": newest[0].high,
+        "rows": newest[0].rows,
+        "file": newest[0].path,
+        "checked": coverage.coverage(ledger.compared_estimates("f1")).says,
     }
 
 
@@ -120,6 +138,8 @@ def _lines(state: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
         yield "last run", f"{run['id']}, {run['status']}{took}, {ago(run['started_at'], now)}{decision}"
         if run["sentence"]:
             yield "", run["sentence"]
+    if state["estimate"] is not None:
+        yield "estimate", _expected(state["estimate"])
     files = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in state["files"].items())
     yield "files", files or "none yet"
     rows = state["rows"]
@@ -139,6 +159,14 @@ def _champion(champion: dict[str, Any] | None) -> str:
     pinned = ", pinned" if champion["pinned"] else ""
     since = champion["since"][:16].replace("T", " ")
     return f"v{champion['version']} ({champion['estimator']}), {f1}, since {since} UTC{pinned}"
+
+
+def _expected(estimate: dict[str, Any]) -> str:
+    where = f"on {estimate['rows']:,} customers without outcome ({on_one_line(estimate['file'])})"
+    if estimate["f1"] is None:
+        return f"F1 {where}: {estimate['checked']}"
+    between = f"{estimate['f1']:.2f} ({estimate['low']:.2f} to {estimate['high']:.2f})"
+    return f"F1 {between} {where}, {coverage.ASSUMPTION}; {estimate['checked']}"
 
 
 def _packages(check: dict[str, Any] | None, now: datetime) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from churnwatch.pipeline.ledger.reader import Reader
+
 NEWEST = 20  # comparisons that count
 LEAST = 5  # comparisons, below which nothing can be said
 ENOUGH = 0.9  # share of the intervals that must hold the truth; they are made for 95 %
@@ -43,3 +45,61 @@ def coverage(compared: Sequence[Mapping[str, Any]]) -> Coverage:
     of_each = {(row["file"], row["file"] or (row["run"], row["batch"])): row for row in compared}
     newest = sorted(of_each.values(), key=lambda row: int(row["run"]))[-NEWEST:]
     return Coverage(sum(row["low"] <= row["truth"] <= row["high"] for row in newest), len(newest))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What was expected of a metric on the rows of one request; no numbers where estimates are muted.
+
+    Attributes:
+        run: that predicted the request.
+        at: when.
+        path: of the request.
+        version: of the model.
+        rows: of the request.
+        value: that was expected.
+        low: of the interval.
+        high: of the interval.
+        truth: on the rows whose labels came since, if those are enough.
+        truth_rows: how many these are.
+        muted: why there is no number.
+    """
+
+    run: int
+    at: str
+    path: str
+    version: int
+    rows: int
+    value: float | None
+    low: float | None
+    high: float | None
+    truth: float | None
+    truth_rows: int | None
+    muted: str | None
+
+
+def expected(reader: Reader, name: str, limit: int = -1, *, run: int | None = None) -> list[Expected]:
+    """Return what was expected of a metric on requests, newest first, of one run or of all.
+
+    A muted estimate is shown once the truth stands beside it.
+    """
+    standing = coverage(reader.compared_estimates(name))
+    found = []
+    for row in reader.estimates(name, limit, run=run):
+        muted = standing.says if standing.is_muted and row["truth"] is None else None
+        found.append(
+            Expected(
+                row["run"],
+                row["at"],
+                row["path"],
+                row["version"],
+                row["rows"],
+                value=None if muted else row["value"],
+                low=None if muted else row["low"],
+                high=None if muted else row["high"],
+                truth=row["truth"],
+                truth_rows=row["truth_rows"],
+                muted=muted,
+            )
+        )
+    return found

@@ -138,10 +138,13 @@ class Intake:
     def _join_labels(self, main: Dataset, sources: Sequence[Source], *, promise_holdout: bool) -> None:
         """Keep requests and labels, and put the rows that they make together into the main data set."""
         home, settings = self._home, self._home.settings
+        labels = [source for source in sources if role(settings, source.file.path) == LABELS]
+        if not labels and not self._requests:
+            return
         late = LateIntake(home, self._ledger, self._local, self._engine, main.schema, self._run, self._at)
         joined = late.take(
             self._requests,
-            [source for source in sources if role(settings, source.file.path) == LABELS],
+            labels,
             pinned(settings, self._ledger, LABELS),
             history=[*paths(home, self._ledger), *self._parts],
             next_batch=self._next_batch,

@@ -21,10 +21,20 @@ from churnwatch.pipeline.workspace import Workspace
 _ENOUGH = 0.8  # share of a request's rows whose labels came: with fewer, those who left may only be known earlier
 
 
-def of_rows(
+def of_request(at: Workspace, probability: Floats, champion: Model, file: int) -> list[Metric]:
+    """Return what is to be expected of a request, unless its labels came before it was predicted."""
+    kept = next((each for each in at.ledger.requests() if each.file == file), None)
+    if (
+        kept is not None
+        and sum(rows for batch, _, rows, _ in _counts(at) if batch == kept.batch) >= _ENOUGH * kept.rows
+    ):
+        return []
+    return _of_rows(at, probability, champion, file=file)
+
+
+def _of_rows(
     at: Workspace, probability: Floats, version: Model, *, batch: int | None = None, file: int | None = None
 ) -> list[Metric]:
-    """Return what the metrics of a version will be on these rows; they are a batch's or a request's."""
     return [
         Metric(at.run, version.version, "champion", "estimated", each.name, each.value, len(probability), batch,
                each.low, each.high, file)
@@ -40,13 +50,11 @@ def of_batch(at: Workspace, rows: Rows, probability: Floats, champion: Model, ba
     path = at.ledger.source_file(file).path
     if not _is_enough(at, len(rows), rows.positives) or datasets.role(at.home.settings, path) == LABELS:
         return []
-    return of_rows(at, probability, champion, batch=batch)
+    return _of_rows(at, probability, champion, batch=batch)
 
 
 def compare(at: Workspace) -> None:
     """Hold the estimates of requests against the labels that came since, where those are enough."""
-    if at.home.settings.late_labels is None or not datasets.paths(at.home, at.ledger, LABELS):
-        return
     requests = {each.batch: each for each in at.ledger.requests()}
     answers = {row["file"]: row for row in at.ledger.predictions() if row["file"] is not None}
     known: dict[int, list[tuple[int, int, int]]] = {}
@@ -61,7 +69,10 @@ def compare(at: Workspace) -> None:
 def _counts(at: Workspace) -> list[tuple[int, int, int, int]]:
     """Return how many labels came for each request in each run, and how many of them are positive."""
     y = f"CAST(coalesce(sum({cells.label(at.schema)}), 0) AS BIGINT)"
-    scanned = at.engine.scan(datasets.paths(at.home, at.ledger, LABELS))
+    parts = datasets.paths(at.home, at.ledger, LABELS)
+    if not parts:
+        return []
+    scanned = at.engine.scan(parts)
     found = at.engine.rows(
         f"SELECT {REQUEST}, {RUN}, count(*), {y} FROM {scanned} l WHERE {FATE} = {literal(Fate.LABELS)}"
         f" GROUP BY {REQUEST}, {RUN}"
@@ -94,7 +105,7 @@ def _compared(
     )
     found = labelled_rows(at.learned, at.engine, f"({query})")
     probability = probabilities(model, found)
-    yield from of_rows(at, probability, version, file=request.file)
+    yield from _of_rows(at, probability, version, file=request.file)
     yield from bookkeeping.metric_records(
         at.run, at.evaluated(found, probability, version.threshold), rows=len(found), subject="champion",
         split="realised", version=version.version, file=request.file,

@@ -98,6 +98,7 @@ RELEASED = {
     "m001_first_shape": "cdad750eb4b265df",
     "m002_sources": "d7075dfaa2bbf729",
     "m003_gate": "617e7d8966cc0bdf",
+    "m007_labels": "89caf7310f48fb3b",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
