@@ -128,7 +128,7 @@ def held(home: Home) -> list[Any]:
 def simulate() -> None:
     """Print how often intervals hold the truth where probabilities are true, and when estimates fall silent."""
     rng, table = np.random.default_rng(1), []
-    for size, batches in ((100, 2000), (1000, 1000), (10_000, 200)):
+    for size, batches in ((100, 1000), (1000, 500), (10_000, 100)):
         table.append([f"true probabilities, {size:,} rows", batches, *_shares(rng, size, batches, power=1.0)])
         table.append([f"the relation has changed, {size:,} rows", batches, *_shares(rng, size, batches, power=1.3)])
     harness.print_table(["world", "batches", *NAMES], table)

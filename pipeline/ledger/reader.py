@@ -245,7 +245,10 @@ class Reader:
     def ingested_files(self) -> list[str]:
         """Return the names of all files in the data set, in the order of their batches."""
         return [
-            row["path"] for row in self.rows("SELECT f.path FROM batches b JOIN files f USING (file) ORDER BY b.batch")
+            row["path"]
+            for row in self.rows(
+                "SELECT f.path FROM batches b JOIN files f USING (file) GROUP BY file ORDER BY min(b.batch)"
+            )
         ]
 
     # -- runs --------------------------------------------------------------------------------------------------

@@ -12,11 +12,13 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from spark_server import SparkServer
 
 from churnwatch.pipeline import late_labels
 from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.late_labels import FATE
 from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.spark import spark_engine
 
 COLUMNS = {"id": "text", "day": "date", "n": "number", "left": "text"}
 Label = tuple[str, int | None, str]  # customer, day of the year if any, outcome
@@ -225,3 +227,17 @@ def test_in_whatever_order_files_come_each_label_has_the_fate_that_the_rules_giv
         else:
             assert fresh.say(*rows) == plain.settle(fresh.files, list(rows))
     assert {each[1:] for each in fresh.joined()} == {(*row, said) for row, (_, said) in plain.of_row.items()}
+
+
+@pytest.mark.spark
+def test_the_rules_hold_on_a_cluster(world: World, spark_server: SparkServer, tmp_path: Path) -> None:
+    with spark_engine(spark_server.url, tmp_path / "exchange") as cluster:
+        there, plain = World(world.schema, cluster, world.folder), Plain()
+        for rows in ([("a", 0), ("b", 2)], [("a", 3), ("a", 5)]):
+            assert there.say(("b", 1, "no")) == plain.settle(there.files, [("b", 1, "no")])
+            there.ask(*rows)
+            plain.asked += [(*row, (there.files, line)) for line, row in enumerate(rows, start=2)]
+            said: list[Label] = [("a", 1, "yes"), ("b", 3, "no"), ("a", 4, "no"), ("a", 1, "no"), ("b", 2, "yes")]
+            assert there.say(*said) == plain.settle(there.files, said)
+        assert {each[1:] for each in there.joined()} == {(*row, what) for row, (_, what) in plain.of_row.items()}
+        assert there.say(("a", None, "yes"), ("e", None, "no")) == ["contradicts", "unknown"]

@@ -12,7 +12,7 @@ import canonical
 import pyarrow.parquet
 import pytest
 
-from churnwatch.pipeline import coverage, datasets, estimating, ingest, late_labels, predict, run, taking
+from churnwatch.pipeline import compaction, coverage, datasets, estimating, ingest, late_labels, predict, run, taking
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.run import Outcome
@@ -192,6 +192,20 @@ def test_every_label_is_accounted_for(home: Home, telco: tuple[Path, ...]) -> No
     assert [b["accepted"] for b in _ask(home, "SELECT accepted FROM batches WHERE run > 2 ORDER BY batch")] == [200, 20]
     kept = pyarrow.parquet.read_table(home.ingested / "quarantine" / "run-00004-late-labels.parquet")
     assert kept["_line"].to_pylist() == [2, 3, 4, 125]
+
+
+def test_labels_that_come_bit_by_bit_come_to_the_same_also_where_parts_are_merged(
+    home: Home, telco: tuple[Path, ...], ordinary: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compaction, "FANOUT", 2)
+    for rows in (slice(0, 130), slice(130, 240)):
+        _labels(home, telco[1], name=f"labels-{rows.start}.csv", rows=rows)
+        _done(home)
+    assert _learned(home) == ordinary
+    with Ledger.open(home.ledger) as ledger:
+        assert len(ledger.parts(late_labels.LABELS)) == 1
+        assert [row["truth_rows"] for row in ledger.estimates("f1")] == [240]
+        assert ledger.ingested_files() == [telco[0].name, "labels-0.csv", "labels-130.csv"]
 
 
 def test_labels_without_a_date_are_of_the_newest_request(home: Home, telco: tuple[Path, ...]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from estimated import request
 
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.records import Decision, Metric
@@ -170,3 +171,18 @@ def test_the_newest_csv_of_predictions_is_named(book: Book) -> None:
     assert customers is not None
     assert (customers.csv, customers.link) == ("predictions/run-00001.csv", "predictions/run-00001.csv")
     assert (customers.rows, customers.positives) == (90, 20)
+
+
+def test_requests_are_shown_with_what_was_expected_until_estimates_are_muted(book: Book) -> None:
+    request(book.ledger, 1, truth=0.61)
+    request(book.ledger, 2)
+    shown = report(book).estimates
+    assert [(row.f1.path, row.f1.value, row.f1.truth) for row in shown.requests.shown] == [
+        ("request-2.csv", 0.6, None),
+        ("request-1.csv", 0.6, 0.61),
+    ]
+    for number in range(3, 8):
+        request(book.ledger, number, truth=0.4)
+    request(book.ledger, 9)
+    newest = report(book).estimates.requests.shown[0].f1
+    assert (newest.value, newest.muted) == (None, "muted: 1 of the last 6 estimates held the truth")
