@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from churnwatch.pipeline import coverage
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.scan import on_one_line
 
@@ -89,7 +91,8 @@ def run(ledger: Reader, number: int) -> dict[str, Any]:
         "quarantines": ledger.quarantines(number),
         "steps": ledger.steps(number),
         "drift": [asdict(each) for each in (*ledger.drifts(number), *ledger.drifts(number, requests=True))],
-        "metrics": ledger.metrics(run=number),
+        "metrics": [row for row in ledger.metrics(run=number) if row["split"] not in ("estimated", "realised")],
+        "estimates": _estimates(ledger, number),
         "predictions": ledger.predictions(number),
         "acceptance": ledger.acceptance_cases(number),
         "holdout_uses": _uses(ledger, number),
@@ -103,6 +106,15 @@ def _uses(ledger: Reader, run: int) -> list[Row]:
         return []
     window = range(verdict.holdout_first_batch, verdict.holdout_last_batch + 1)
     return [row for row in ledger.holdout_uses() if row["batch"] in window]
+
+
+def _estimates(ledger: Reader, run: int) -> list[dict[str, Any]]:
+    """Return what is expected of the requests that a run predicted, and how it was where that is known."""
+    return [
+        {"metric": name, **dataclasses.asdict(each)}
+        for name in ("f1", "precision", "recall", "accuracy", "roc_auc")
+        for each in coverage.expected(ledger, name, run=run)
+    ]
 
 
 def run_text(found: Mapping[str, Any]) -> str:
@@ -140,7 +152,8 @@ def run_text(found: Mapping[str, Any]) -> str:
                 ("Sample customers", "acceptance", _acceptance(found["acceptance"])),
                 ("Held rows that judged, and in how many decisions by now", "holdout_uses",
                  table(((u["batch"], u["rows"], u["decisions"]) for u in found["holdout_uses"]),
-                       ("batch", "rows", "decisions")))]  # fmt: skip
+                       ("batch", "rows", "decisions"))),
+                (f"Estimates, {coverage.ASSUMPTION}", "estimates", _estimated(found["estimates"]))]  # fmt: skip
     return "\n".join(head) + "".join(f"\n\n{title}\n{text}" for title, key, text in sections if found[key])
 
 
@@ -184,6 +197,25 @@ def _number(row: Row) -> float | str | None:
     if value is not None and row["low"] is not None:
         return f"{value:.3f} ({row['low']:.3f} to {row['high']:.3f})"
     return int(value) if value is not None and row["name"].startswith(("true_", "false_")) else value
+
+
+def _estimated(rows: Sequence[Row]) -> str:
+    return table(
+        (
+            (
+                r["path"],
+                r["metric"].replace("_", " "),
+                r["rows"],
+                r["value"],
+                r["low"],
+                r["high"],
+                r["truth"],
+                r["muted"],
+            )
+            for r in rows
+        ),
+        ("request", "metric", "rows", "estimate", "from", "to", "truth", ""),
+    )
 
 
 def models(rows: Sequence[Row], releases: Sequence[Row]) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from churnwatch.daemon import attention
-from churnwatch.pipeline import drift_words, settings
+from churnwatch.pipeline import coverage, drift_words, settings
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import ChurnwatchError
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.scan import on_one_line
 from churnwatch.pipeline.settings import Home
 
 HEALTHY, ATTENTION, BROKEN = 0, 1, 4
@@ -42,6 +43,7 @@ def _empty(folder: Path) -> dict[str, Any]:
         "broken": None,
         "champion": None,
         "last_run": None,
+        "estimate": None,
         "files": {},
         "rows": {"read": 0, "accepted": 0, "duplicate": 0, "quarantined": 0},
         "drift": None,
@@ -65,6 +67,7 @@ def _known(home: Home, ledger: Reader) -> dict[str, Any]:
             "pinned": champion.pinned,
         },
         "last_run": _run(runs[0]) if runs else None,
+        "estimate": _estimate(ledger),
         "files": ledger.file_counts(),
         "rows": ledger.row_totals(),
         "drift": _drift(home, ledger),
@@ -98,6 +101,21 @@ def _drift(home: Home, ledger: Reader) -> dict[str, Any] | None:
         "floor_percent": found[0].floor_percent,
         "column": found[0].column_name,
         "sentence": drift_words.summary(found, home.settings.drift.retrain),
+    }
+
+
+def _estimate(ledger: Reader) -> dict[str, Any] | None:
+    """Return what is expected of the newest request, until its labels say how it was."""
+    newest = coverage.expected(ledger, "f1", 1)
+    if not newest or newest[0].truth is not None:
+        return None
+    return {
+        "f1": newest[0].value,
+        "low": newest[0].low,
+        "high": newest[0].high,
+        "rows": newest[0].rows,
+        "file": newest[0].path,
+        "checked": coverage.coverage(ledger.compared_estimates("f1")).says,
     }
 
 
@@ -140,6 +158,8 @@ def _lines(state: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
             yield "", run["sentence"]
     if state["drift"] is not None:
         yield "drift", f"run {state['drift']['run']}: {state['drift']['sentence']}"
+    if state["estimate"] is not None:
+        yield "estimate", _expected(state["estimate"])
     files = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in state["files"].items())
     yield "files", files or "none yet"
     rows = state["rows"]
@@ -159,6 +179,14 @@ def _champion(champion: dict[str, Any] | None) -> str:
     pinned = ", pinned" if champion["pinned"] else ""
     since = champion["since"][:16].replace("T", " ")
     return f"v{champion['version']} ({champion['estimator']}), {f1}, since {since} UTC{pinned}"
+
+
+def _expected(estimate: dict[str, Any]) -> str:
+    where = f"on {estimate['rows']:,} customers without outcome ({on_one_line(estimate['file'])})"
+    if estimate["f1"] is None:
+        return f"F1 {where}: {estimate['checked']}"
+    between = f"{estimate['f1']:.2f} ({estimate['low']:.2f} to {estimate['high']:.2f})"
+    return f"F1 {between} {where}, {coverage.ASSUMPTION}; {estimate['checked']}"
 
 
 def _packages(check: dict[str, Any] | None, now: datetime) -> str:

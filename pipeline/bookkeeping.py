@@ -39,10 +39,15 @@ def file_records(
     yield FileEvent(number, run, at, FileState.INGESTED, account.read, account.accepted, account.duplicate,
                     account.quarantined)  # fmt: skip
     if with_batch:
-        yield Batch(account.batch, run, number, account.accepted, account.labelled, account.positives, account.holdout,
-                    account.holdout_positives, account.first_date, account.last_date)  # fmt: skip
+        yield batch_record(run, account)
     for text in account.findings:
         yield FileFinding(run, number, "reading", text)
+
+
+def batch_record(run: int, account: FileAccount) -> Batch:
+    """Return what the ledger keeps of the rows of one file that are in the main data set."""
+    return Batch(account.batch, run, account.source.file.file, account.accepted, account.labelled, account.positives,
+                 account.holdout, account.holdout_positives, account.first_date, account.last_date)  # fmt: skip
 
 
 def dialect_records(
@@ -93,9 +98,10 @@ def metric_records(
     split: str,
     version: int | None = None,
     batch: int | None = None,
+    file: int | None = None,
 ) -> list[Metric]:
     """Return one record per metric."""
-    return [Metric(run, version, subject, split, name, value, rows, batch) for name, value in values.items()]
+    return [Metric(run, version, subject, split, name, value, rows, batch, file=file) for name, value in values.items()]
 
 
 def gap_records(run: int, gaps: Mapping[str, Estimate], *, rows: int, version: int) -> list[Metric]:

@@ -16,6 +16,7 @@ from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.feature_step import KeptSet
+from churnwatch.pipeline.late_labels import LABELS, REQUESTS
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Aggregated, Part, PartReplacement
 from churnwatch.pipeline.settings import Home
@@ -33,7 +34,7 @@ def compact(home: Home, ledger: Ledger, engine: Engine, kept: Sequence[KeptSet],
     stale, at = ledger.stale_parts({(each.dataset, each.definition) for each in kept}), iso(utc_now())
     ledger.add(*(PartReplacement(part, None, run, at) for part in stale))
     merged = 0
-    for dataset in (MAIN, *home.settings.sources):
+    for dataset in (MAIN, REQUESTS, LABELS, *home.settings.sources):
         over = [each for each in kept if each.plan.source == dataset and each.kind == "sums"]
         merged += merging.merge(dataset, None, "part", lambda scanned: f"SELECT * FROM {scanned} AS p", over)
     for each in kept:

@@ -15,9 +15,11 @@ from typing import Any
 from churnwatch.pipeline import bookkeeping, ingest, load, profile
 from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB, Engine
+from churnwatch.pipeline.late_intake import LateIntake
+from churnwatch.pipeline.late_labels import LABELS
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
-from churnwatch.pipeline.load import Classified, Refused, Source
+from churnwatch.pipeline.load import Classified, Opened, Refused, Source
 from churnwatch.pipeline.records import Profile
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home, Settings
@@ -43,7 +45,9 @@ class Dataset:
 
 
 def role(settings: Settings, path: str) -> str:
-    """Return the name of the source that a file belongs to, `MAIN` if to none."""
+    """Return the name of the source that a file belongs to, or that it holds late labels; `MAIN` if neither."""
+    if settings.late_labels is not None and fits(path, settings.late_labels):
+        return LABELS
     return next((name for name, source in settings.sources.items() if fits(path, source.files)), MAIN)
 
 
@@ -78,6 +82,9 @@ class Intake:
         self._local, self._engine = local, engine
         self._records: list[Any] = []
         self._profiles: dict[str, Profile] = {}  # by name: a customers' column may be called as a source's is shown
+        self._requests: tuple[Opened, ...] = ()
+        self._parts: list[Path] = []  # of the main data set
+        self._next_batch = 0
         self.warnings: list[str] = []
 
     def take(self, datasets: Sequence[Dataset], sources: Sequence[Source], *, promise_holdout: bool) -> None:
@@ -88,6 +95,8 @@ class Intake:
             mine = [source for source in there if role(settings, source.file.path) == dataset.name]
             if mine or dataset.is_main:
                 self._into(dataset, mine, promise_holdout=promise_holdout and dataset.is_main)
+            if dataset.is_main and settings.late_labels is not None:
+                self._join_labels(dataset, there, promise_holdout=promise_holdout)
         self._ledger.add(*self._records, *self._profiles.values())
 
     def _into(self, dataset: Dataset, sources: Sequence[Source], *, promise_holdout: bool) -> None:
@@ -122,6 +131,31 @@ class Intake:
             self._profiles.setdefault(record.column_name, record)
         for part in ingested.parts:
             self._records.append(bookkeeping.part_record(self._run, self._at, part, home.ingested, dataset.name))
+        if dataset.is_main:
+            self._requests, self._parts = found.requests, [part.path for part in ingested.parts]
+            self._next_batch = self._ledger.next_batch() + len(ingested.accounts)
+
+    def _join_labels(self, main: Dataset, sources: Sequence[Source], *, promise_holdout: bool) -> None:
+        """Keep requests and labels, and put the rows that they make together into the main data set."""
+        home, settings = self._home, self._home.settings
+        labels = [source for source in sources if role(settings, source.file.path) == LABELS]
+        if not labels and not self._requests:
+            return
+        late = LateIntake(home, self._ledger, self._local, self._engine, main.schema, self._run, self._at)
+        joined = late.take(
+            self._requests,
+            labels,
+            pinned(settings, self._ledger, LABELS),
+            history=[*paths(home, self._ledger), *self._parts],
+            next_batch=self._next_batch,
+            promise_holdout=promise_holdout,
+        )
+        self._records += joined.records
+        self.warnings += joined.warnings
+        if joined.parts:
+            scanned = self._engine.scan([*self._parts, *(part.path for part in joined.parts)])
+            for each in profile.profile(main.schema, self._engine, scanned):
+                self._profiles[each.column_name] = bookkeeping.profile_record(self._run, each)
 
     def _without_labels(self, found: Classified) -> Classified:
         """Refuse files that should hold outcomes and have none, instead of taking them for requests to score."""

@@ -15,6 +15,7 @@ from churnwatch.pipeline import (
     acceptance,
     bookkeeping,
     confusion,
+    estimating,
     features,
     gate,
     overfitting,
@@ -48,11 +49,13 @@ def test_champion(at: Workspace) -> None:
     records = []
     for batch in at.batches:
         rows = labelled_rows(at.learned, at.engine, at.as_they_came, where=f"_batch = {batch.batch}")
-        values = at.evaluated(rows, probabilities(model, rows), champion.model.threshold)
+        probability = probabilities(model, rows)
+        values = at.evaluated(rows, probability, champion.model.threshold)
         records += bookkeeping.metric_records(
             at.run, values, rows=len(rows), subject="champion", split="prequential",
             version=champion.model.version, batch=batch.batch,
         )  # fmt: skip
+        records += estimating.of_batch(at, rows, probability, champion.model, batch.batch, batch.file)
     at.ledger.add_all(records)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 from sklearn.model_selection import FixedThresholdClassifier
@@ -35,6 +36,11 @@ class Predicted:
     """Predictions of one set of rows: the kept columns, then probability, decision and model."""
 
     table: pa.Table
+
+    @property
+    def probability(self) -> npt.NDArray[np.float64]:
+        """(n,) probability of leaving."""
+        return np.asarray(self.table["probability"], dtype=np.float64)
 
     @property
     def positives(self) -> int:

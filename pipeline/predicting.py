@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from churnwatch.pipeline import bookkeeping, drift_step, load, predict, predict_file
+from churnwatch.pipeline import bookkeeping, drift_step, estimating, load, predict, predict_file
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import of_main, pinned
 from churnwatch.pipeline.errors import SettingsError
@@ -76,6 +76,7 @@ def _predict_request(at: Workspace, model: Any, champion: Model, request: load.O
     prediction = _written(at, found, champion, f"run-{at.run:05d}-{number}-{stem}", file=number)
     with at.ledger.transaction():
         at.ledger.add(prediction)
+        at.ledger.add_all(estimating.of_request(at, found.probability, champion, number))
         at.ledger.add(FileEvent(number, at.run, prediction.at, FileState.PREDICTED, rows + bad, rows, 0, bad))
         at.ledger.add(*(bookkeeping.quarantine_record(at.run, each) for each in loaded.quarantines))
         at.ledger.add(*(FileFinding(at.run, number, "reading", text) for text in request.findings))

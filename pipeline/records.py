@@ -236,13 +236,15 @@ class Metric:
     run: int
     version: int | None
     subject: str  # champion, candidate, baseline; an estimator in cross-validation, a window among windows
-    split: str  # train, holdout, gap (how much better it is on train), prequential, cross_validation, window
+    split: str  # train, holdout, gap (how much better it is on train), prequential, cross_validation, window; of labels
+    # that come later: estimated, realised
     name: str
     value: float | None
     rows: int
     batch: int | None = None
     low: float | None = None
     high: float | None = None
+    file: int | None = None  # a request to score
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +379,16 @@ class Prediction:
     rows: int
     positives: int
     at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to score whose rows are kept, so that labels which arrive later can be joined to them."""
+
+    file: int
+    run: int
+    batch: int  # the number of its rows in their data set
+    rows: int  # those that no request before it had
 
 
 @dataclass(frozen=True, slots=True)

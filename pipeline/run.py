@@ -25,6 +25,7 @@ from importlib import metadata
 
 from churnwatch.pipeline import (
     drift_step,
+    estimating,
     files,
     intake,
     learning,
@@ -41,6 +42,7 @@ from churnwatch.pipeline.engine import DuckDB, Engine, duckdb_engine
 from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
 from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ingest import QUARANTINE
+from churnwatch.pipeline.late_labels import LABELS, REQUESTS
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import CLOCK, MOST_BREAKDOWNS, FileEvent, FileState, Signature, Status, Step
@@ -82,7 +84,7 @@ def recover(home: Home, ledger: Ledger, *, why: str = "the process ended before 
         (home.ingested, "part*"),
         (home.ingested, "ingestedfiles*"),
         *((home.ingested, f"{pairs}*") for pairs in Pairs),
-        *((home.ingested / source, "*") for source in home.settings.sources),
+        *((home.ingested / source, "*") for source in (REQUESTS, LABELS, *home.settings.sources)),
         (home.ingested / QUARANTINE, "run-*"),
         (home.models, "v*"),
         (home.predictions, "run-*"),
@@ -141,7 +143,8 @@ def work(
     ]
     sources = home.settings.sources
     roles = partial(role, home.settings)
-    timeless = [name for name, source in sources.items() if source.time is None]
+    # Without a date, the same labels may be said of the next requests.
+    timeless = [LABELS, *(name for name, source in sources.items() if source.time is None)]
     take = partial(intake.take, ledger, home.source, dataset_of=roles, reread=timeless)
     taken = take(wanted, at=iso(utc_now()), held=held)
     while taken.new:
@@ -281,6 +284,7 @@ class _Recorded:
         if at.has_news():
             with self._step("test champion"):
                 learning.test_champion(at)
+                estimating.compare(at)
         if at.batches:
             with self._step("drift"):
                 drift_step.measure(at)

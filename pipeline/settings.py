@@ -216,7 +216,7 @@ class Settings(_Checked, frozen=True):
     columns: dict[str, Column | ColumnType] = {}
 
     sources: dict[str, SourceTable] = {}
-    labels: Name | None = None  # a glob: these files hold outcomes, so the target must be in them
+    labels: Name | None = None  # a glob: these files hold outcomes; without `sources`, of rows that were requests
     snapshot: Annotated[str, Meta(pattern="^(date|monthly|[0-9]{4}-[0-9]{2}-[0-9]{2})$")] = "date"
     horizon: Days = "0d"
     expressions: dict[str, Name] = {}  # further features, as SQL over the others
@@ -268,6 +268,11 @@ class Settings(_Checked, frozen=True):
     def latest_key(self) -> tuple[str, ...]:
         """The columns of whose equal values only the newest row counts; none: all rows do."""
         return self.key if self.on_conflict == "latest" else ()
+
+    @property
+    def late_labels(self) -> str | None:
+        """The glob of files that say what became of requests; None: labelled files bring all that is learned from."""
+        return None if self.sources else self.labels
 
     @property
     def horizon_days(self) -> int:
@@ -341,8 +346,9 @@ class Home(Struct, frozen=True):
 
     @property
     def subfolders(self) -> tuple[str, ...]:
-        """Folders below the source folder in which files of `sources` land."""
-        return tuple(sorted({s.files.split("/")[0] for s in self.settings.sources.values() if "/" in s.files}))
+        """Folders below the source folder in which files of `sources`, or late labels, land."""
+        globs = [self.settings.late_labels or "", *(source.files for source in self.settings.sources.values())]
+        return tuple(sorted({glob.split("/")[0] for glob in globs if "/" in glob}))
 
     def folders(self) -> tuple[Path, ...]:
         """Every folder that a home needs."""
@@ -487,9 +493,10 @@ def _check_drift(settings: Settings) -> None:
 def _check_sources(settings: Settings) -> None:
     """Refuse sources that cannot be joined to customers at a moment."""
     if not settings.sources:
-        for name, given in (("labels", settings.labels), ("expressions", settings.expressions)):
-            if given:
-                raise msgspec.ValidationError(f"there are no `sources` that it could go with - at `$.{name}`")
+        if settings.expressions:
+            raise msgspec.ValidationError("there are no `sources` that it could go with - at `$.expressions`")
+        if settings.labels is not None:
+            _check_late_labels(settings, settings.labels)
         return
     if settings.id is None:
         raise msgspec.ValidationError("`sources` are joined by the customer's `id`; name it - at `$.sources`")
@@ -509,18 +516,27 @@ def _check_sources(settings: Settings) -> None:
                 )
 
 
+def _check_late_labels(settings: Settings, labels: str) -> None:
+    """Refuse labels that cannot be joined to the requests that came before them."""
+    if settings.id is None:
+        raise msgspec.ValidationError("they are joined to requests by the customer's `id`; name it - at `$.labels`")
+    _check_glob("at `$.labels`", labels)
+
+
+def _check_glob(where: str, glob: str) -> None:
+    if set("*?[") & set(glob.rpartition("/")[0]):
+        raise msgspec.ValidationError(f"its folder must be one folder, not a glob - {where}")
+    if glob.startswith("/") or ".." in glob or glob.count("/") > 1:
+        raise msgspec.ValidationError(f"a glob of file names, below one folder of the source folder at most - {where}")
+
+
 def _check_source(name: str, source: SourceTable) -> None:
     where = f"at `$.sources.{name}"
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise msgspec.ValidationError(f"a source's name is made of a-z, 0-9 and _ - {where}`")
     if name in ("exchange", "quarantine"):  # folders beside those of the sources
         raise msgspec.ValidationError(f"a name that churnwatch itself uses; rename the source - {where}`")
-    if set("*?[") & set(source.files.rpartition("/")[0]):
-        raise msgspec.ValidationError(f"its folder must be one folder, not a glob - {where}.files`")
-    if source.files.startswith("/") or ".." in source.files or source.files.count("/") > 1:
-        raise msgspec.ValidationError(
-            f"a glob of file names, below one folder of the source folder at most - {where}.files`"
-        )
+    _check_glob(f"{where}.files`", source.files)
     for role, column in (("key", source.key), ("time", source.time)):
         if column is not None and column not in source.columns:
             raise msgspec.ValidationError(f"`{column}` is not one of its `columns` - {where}.{role}`")

@@ -159,7 +159,8 @@ class Workspace(Surroundings):
     def has_news_of_sources(self) -> bool:
         """Tell whether the run brought new rows of sources."""
         states = self.ledger.run_file_states(self.run)
-        return any(row["accepted"] and role(self.home.settings, row["path"]) for row in states)
+        sources = self.home.settings.sources
+        return any(row["accepted"] and role(self.home.settings, row["path"]) in sources for row in states)
 
     @cached_property
     def batches(self) -> list[Batch]:

@@ -49,6 +49,7 @@ def gather(
         serving=serving,
         verdict=_last_verdict(reader, runs.shown),
         quality=quality,
+        estimates=models_part.estimates(reader),
         predictions=inputs_part.predictions(home, reader, output or home.report),
         inputs=inputs_part.inputs(reader, numbers),
         missing=inputs_part.missing(reader, numbers),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from churnwatch.pipeline.coverage import Coverage, Expected
 from churnwatch.pipeline.records import Champion, Drift, FileState, Status, Verdict
 
 T = TypeVar("T")
@@ -119,6 +120,23 @@ class Quality:
     def newest_in_use(self) -> F1Point | None:
         """The newest run whose new batches were predicted before anything learned from them."""
         return next((point for point in reversed(self.history.shown) if point.in_use is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateRow:
+    """What is expected of the model on one request, whose labels nobody knew."""
+
+    f1: Expected
+    roc_auc: Expected | None  # None where one kind of customer only was to be expected
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What is expected of requests, and how often such estimates held the truth."""
+
+    requests: Listed[EstimateRow]
+    f1: Coverage
+    roc_auc: Coverage
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +369,7 @@ class Report:
     serving: Serving | None
     verdict: Verdict | None
     quality: Quality
+    estimates: Estimates
     predictions: Predictions
     inputs: Inputs
     missing: Missing

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from churnwatch.pipeline.coverage import coverage, expected
 from churnwatch.pipeline.errors import NotFoundError
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import Champion, Decision
 from churnwatch.reports.facts import (
+    EstimateRow,
+    Estimates,
     F1Point,
     Gap,
     Listed,
@@ -22,6 +25,7 @@ from churnwatch.reports.facts import (
 
 MOST_RUNS = 60
 MOST_VERSIONS = 60
+MOST_REQUESTS = 12
 
 _HOW = {
     "first": "released as the first model",
@@ -148,6 +152,15 @@ def _pooled(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
     size = hits + sums["false_positives"] + sums["false_negatives"]
     left = sums["true_positives"] + sums["false_negatives"]
     return (hits / size if size else None), rows, (2 * left / (rows + left) if rows else None)
+
+
+def estimates(reader: Reader) -> Estimates:
+    """Return what is expected of the newest requests, newest first."""
+    f1, ranking = (expected(reader, name) for name in ("f1", "roc_auc"))
+    by_request = {(each.run, each.path): each for each in ranking}
+    shown = (EstimateRow(each, by_request.get((each.run, each.path))) for each in f1[:MOST_REQUESTS])
+    held, ranked = (coverage(reader.compared_estimates(name)) for name in ("f1", "roc_auc"))
+    return Estimates(Listed(tuple(shown), len(f1)), held, ranked)
 
 
 def versions(reader: Reader, quality_history: Sequence[F1Point]) -> Listed[VersionRow]:

@@ -420,4 +420,25 @@ def m006_drift(db: Database) -> None:
         db.execute(statement)
 
 
-NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate", "m005_experiments", "m006_drift"})
+@ledger_migrations()
+def m007_labels(db: Database) -> None:
+    """Let metrics be of a request to score, and keep which requests' rows wait for their labels."""
+    for statement in (
+        "ALTER TABLE metrics ADD COLUMN file INTEGER REFERENCES files",
+        "CREATE INDEX metrics_by_file ON metrics (file, split, name) WHERE file IS NOT NULL",
+        """CREATE TABLE requests (
+            file INTEGER PRIMARY KEY REFERENCES files,
+            run INTEGER NOT NULL REFERENCES runs,
+            batch INTEGER NOT NULL UNIQUE,
+            rows INTEGER NOT NULL
+        ) STRICT""",
+        "DROP VIEW f1_over_time",
+        """CREATE VIEW f1_over_time AS
+            SELECT m.run, r.created_at, m.subject, m.split, m.version, m.batch, m.file, m.value AS f1, m.low, m.high,
+                   m.rows
+            FROM metrics m JOIN runs r USING (run) WHERE m.name = 'f1'""",
+    ):
+        db.execute(statement)
+
+
+NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate", "m005_experiments", "m006_drift", "m007_labels"})

@@ -26,6 +26,7 @@ from churnwatch.pipeline.records import (
     FileState,
     Model,
     Part,
+    Request,
     Signature,
     SourceFile,
     Verdict,
@@ -155,6 +156,14 @@ class Reader:
             raise NotFoundError(f"{path}: no file of that name was ever seen. See them all: churnwatch files")
         return row
 
+    def source_file(self, file: int) -> SourceFile:
+        """Return one observation of a source file."""
+        return SourceFile(**self.rows("SELECT * FROM files WHERE file = ?", file)[0])
+
+    def requests(self) -> list[Request]:
+        """Return the requests to score whose rows are kept until their labels come."""
+        return [Request(**row) for row in self.rows("SELECT * FROM requests ORDER BY file")]
+
     def file_state(self, file: int) -> str | None:
         """Return what became of a file so far."""
         row = self._one("SELECT state FROM what_became_of_files WHERE file = ?", file)
@@ -251,7 +260,10 @@ class Reader:
     def ingested_files(self) -> list[str]:
         """Return the names of all files in the data set, in the order of their batches."""
         return [
-            row["path"] for row in self.rows("SELECT f.path FROM batches b JOIN files f USING (file) ORDER BY b.batch")
+            row["path"]
+            for row in self.rows(
+                "SELECT f.path FROM batches b JOIN files f USING (file) GROUP BY file ORDER BY min(b.batch)"
+            )
         ]
 
     # -- runs --------------------------------------------------------------------------------------------------
@@ -441,6 +453,37 @@ class Reader:
             " (SELECT max(run) FROM metrics WHERE version = ? AND split = 'prequential') ORDER BY rowid",
             version,
             version,
+        )
+
+    def estimates(self, name: str, limit: int = -1, *, run: int | None = None) -> list[Row]:
+        """Return what was expected of a metric on requests to score, newest first, with the truth where it came."""
+        where, values = ("AND e.run = ?", (run,)) if run is not None else ("", ())
+        truth = (
+            "FROM metrics t WHERE t.file = e.file AND t.version = e.version AND t.name = e.name"
+            " AND t.split = 'realised' ORDER BY t.rowid DESC LIMIT 1"
+        )
+        return self.rows(
+            "SELECT e.run, p.at, e.file, f.path, e.version, e.name, e.value, e.low, e.high, e.rows,"
+            f" (SELECT t.value {truth}) AS truth, (SELECT t.rows {truth}) AS truth_rows"
+            " FROM metrics e JOIN predictions p ON p.run = e.run AND p.file = e.file JOIN files f ON f.file = e.file"
+            f" WHERE e.name = ? AND e.split = 'estimated' {where} ORDER BY e.rowid DESC LIMIT ?",
+            name, *values, limit,
+        )  # fmt: skip
+
+    def compared_rows(self, file: int, version: int) -> int:
+        """Return on how many rows of a request the estimate of a version was held against the truth."""
+        sql = "SELECT coalesce(max(rows), 0) FROM metrics WHERE file = ? AND version = ? AND split = 'realised'"
+        return int(self._value(sql, file, version))
+
+    def compared_estimates(self, name: str) -> list[Row]:
+        """Return every estimate of a metric that was held against the truth on the same rows, oldest first."""
+        return self.rows(
+            "SELECT e.run, e.file, e.batch, e.value, e.low, e.high, t.value AS truth FROM metrics e"
+            " JOIN metrics t ON t.run = e.run AND t.subject = e.subject AND t.name = e.name AND t.version = e.version"
+            " AND t.split = CASE WHEN e.file IS NULL THEN 'prequential' ELSE 'realised' END"
+            " AND t.batch IS e.batch AND t.file IS e.file"
+            " WHERE e.name = ? AND e.split = 'estimated' AND e.subject = 'champion' ORDER BY e.rowid",
+            name,
         )
 
     def f1_over_time(self) -> list[Row]:

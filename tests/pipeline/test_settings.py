@@ -285,6 +285,27 @@ def test_a_source_that_cannot_be_joined_is_refused(old: str, new: str, says: str
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("labels: l*.csv", "they are joined to requests by the customer's `id`"),
+        ("id: id\nlabels: a/b/l*.csv", "below one folder of the source folder at most"),
+        ("id: id\nlabels: l*/l.csv", "its folder must be one folder"),
+    ],
+)
+def test_labels_that_cannot_be_joined_to_requests_are_refused(given: str, says: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings.parse(f"target: left\npositive: 1\n{given}\n")
+    assert says in str(raised.value)
+    assert "labels" in str(raised.value)
+
+
+def test_late_labels_may_lie_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    given = settings.parse("target: left\npositive: 1\nid: id\nlabels: outcomes/*.csv\n")
+    assert given.late_labels == "outcomes/*.csv"
+    assert settings.Home(tmp_path, given).subfolders == ("outcomes",)
+
+
 def test_what_goes_with_sources_alone_is_refused_without_them() -> None:
     with pytest.raises(SettingsError, match="there are no `sources` that it could go with"):
         settings.parse("target: left\npositive: 1\nexpressions: {a: '1'}\n")

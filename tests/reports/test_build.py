@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from estimated import request
 
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.ledger.reader import Reader
@@ -51,6 +52,7 @@ def rich(book: Book) -> Book:
         FakeCheck(outdated=1, unknown=1, findings=(
             FakeFinding("outdated", "numpy", latest="3"), FakeFinding("unknown", "<b>own</b>", reason="<i>no</i>")))
     )  # fmt: skip
+    request(book.ledger, 1, truth=0.61)
     book.fail(error="<script>alert(2)</script>", path="<script>alert(3)</script>")
     return book
 
@@ -324,3 +326,16 @@ def test_long_and_many_texts_keep_the_page_small(book: Book) -> None:
         FakeCheck(unknown=400, findings=tuple(FakeFinding("unknown", f"p{n}", reason="w" * 9000) for n in range(400)))
     )
     assert len(page(book).encode()) < 1_000_000
+
+
+def test_estimates_stand_with_their_interval_and_a_muted_one_without_a_number(book: Book) -> None:
+    request(book.ledger, 1)
+    text = " ".join(page(book).split())
+    assert "assuming that the relation to churn is unchanged. F1: not checked yet." in text
+    assert "0.60 (0.55 to 0.65)" in text
+    for number in range(2, 7):
+        request(book.ledger, number, truth=0.4)
+    request(book.ledger, 8)
+    text = " ".join(page(book).split())
+    assert "F1: muted: 0 of the last 5 estimates held the truth." in text
+    assert '<td class="n">muted</td>' in text

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from estimated import request
 
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.records import Band, Decision, Drift, DriftKind, Metric
@@ -209,3 +210,18 @@ def test_names_of_categories_are_escaped(book: Book) -> None:
     text = page(book)
     assert "11 % moved to &lt;script&gt;" in text
     assert "to <script>" not in text
+
+
+def test_requests_are_shown_with_what_was_expected_until_estimates_are_muted(book: Book) -> None:
+    request(book.ledger, 1, truth=0.61)
+    request(book.ledger, 2)
+    shown = report(book).estimates
+    assert [(row.f1.path, row.f1.value, row.f1.truth) for row in shown.requests.shown] == [
+        ("request-2.csv", 0.6, None),
+        ("request-1.csv", 0.6, 0.61),
+    ]
+    for number in range(3, 8):
+        request(book.ledger, number, truth=0.4)
+    request(book.ledger, 9)
+    newest = report(book).estimates.requests.shown[0].f1
+    assert (newest.value, newest.muted) == (None, "muted: 1 of the last 6 estimates held the truth")
