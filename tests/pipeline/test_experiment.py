@@ -9,13 +9,16 @@ import joblib
 import msgspec
 import pytest
 
-from churnwatch.pipeline import backup, experiment, files, registry, run, settings
+from churnwatch.pipeline import backup, experiment, files, registry, run, schemas, settings
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import DataError, LedgerError, NotFoundError, SettingsError
 from churnwatch.pipeline.experiment import Wanted, changed, conduct
+from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Experiment, ExperimentMetric, Status
+from churnwatch.pipeline.sample_settings import settings_for
 from churnwatch.pipeline.settings import Home, Training
+from churnwatch.pipeline.workspace import Surroundings
 
 pytestmark = pytest.mark.usefixtures("fewer_thresholds")
 TELCO = """\
@@ -225,6 +228,21 @@ def test_one_class_only_is_said(released: Home) -> None:
     (released.path / settings.FILE_NAME).write_text(text.replace("positive: Yes", "positive: Never"))
     with pytest.raises(DataError, match="the target has one class only"):
         _conduct(settings.load(released.path))
+
+
+def test_a_feature_table_of_other_settings_is_refused(make_home: Callable[..., Home]) -> None:
+    home = make_home(settings_for("kkbox"))
+    with Ledger.open(home.ledger) as ledger, duckdb_engine(home.state / "spill") as engine:
+        at = Surroundings(home, ledger, engine, engine, schemas.current(home, ledger))
+        table = home.ingested / Pairs.PAST.file
+        for missing in (0, 1):
+            made = ", ".join(f'1 AS "{feature}"' for feature in at.learned.features[missing:])
+            engine.write(f"SELECT {made}", table)
+            if missing:
+                with pytest.raises(SettingsError, match=r"features.parquet: not made by these settings"):
+                    experiment._refuse_other_features(at)
+            else:
+                experiment._refuse_other_features(at)
 
 
 # -- crashes, and others at work -------------------------------------------------------------------------------
