@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from xgboost import XGBClassifier
 
 from churnwatch.pipeline.features import Rows
-from churnwatch.pipeline.train import best_threshold
+from churnwatch.pipeline.thresholds import best_threshold
 
 Floats = npt.NDArray[np.float64]
 _TRIES = 8  # the same for each peer; the first is what is usually recommended
