@@ -1,6 +1,7 @@
 """The estimators, as scikit-learn pipelines from raw columns to probabilities.
 
-Only scikit-learn's own classes are in them, so that any program with scikit-learn can load a released model.
+Only scikit-learn's own classes are in them, and those of a library that is named, so that any program that has these
+can load a released model.
 """
 
 from __future__ import annotations
@@ -8,20 +9,77 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
 from churnwatch.pipeline.errors import SettingsError
 
-_RARE_ROWS = 10  # a category of fewer training rows is "rare"; an unknown one is treated as if it were
+_MANY_CATEGORIES = 12  # a text with more is told by them in one column, not in one for each
+_TELLING_ROWS = 50  # of each class, for that
 _MOST_CATEGORIES = 40
+_RARE_ROWS = 10  # a category of fewer training rows is "rare"; an unknown one is treated as if it were
+_RESAMPLING = "resampling"
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A classifier that is made by import path or by a name of its own.
+
+    Attributes:
+        path: where it is imported from.
+        usual: its parameters, unless others are given.
+        extra: of churnwatch, which brings it.
+        trees: whether it is made of trees that take numbers on any scale, and none at all.
+        texts: whether it takes texts as they are.
+    """
+
+    path: str
+    usual: Mapping[str, Any]
+    extra: str | None = None
+    trees: bool = True
+    texts: bool = False
+
+
+_BY_NAME = {
+    "logistic": _Known("sklearn.linear_model.LogisticRegression", {"max_iter": 1000}, trees=False),
+    "boosting": _Known(
+        "sklearn.ensemble.HistGradientBoostingClassifier",
+        {"learning_rate": 0.04, "max_iter": 250, "max_leaf_nodes": 8, "max_features": 0.5, "min_samples_leaf": 10,
+         "l2_regularization": 1.0, "early_stopping": False},
+    ),
+    "deep_boosting": _Known(
+        "sklearn.ensemble.HistGradientBoostingClassifier",
+        {"learning_rate": 0.04, "max_iter": 150, "max_leaf_nodes": None, "max_depth": 5, "max_features": 0.5,
+         "min_samples_leaf": 10, "l2_regularization": 1.0, "early_stopping": False},
+    ),
+    "catboost": _Known(
+        "catboost.CatBoostClassifier",
+        {"iterations": 400, "learning_rate": 0.05, "depth": 5, "thread_count": 1, "verbose": 0,
+         "allow_writing_files": False},
+        extra="catboost", texts=True,
+    ),
+    "lightgbm": _Known(
+        "lightgbm.LGBMClassifier",
+        {"n_estimators": 300, "learning_rate": 0.03, "num_leaves": 8, "colsample_bytree": 0.7, "n_jobs": 1,
+         "verbose": -1},
+        extra="lightgbm",
+    ),
+    "xgboost": _Known(
+        "xgboost.XGBClassifier",
+        {"n_estimators": 300, "learning_rate": 0.03, "max_depth": 4, "colsample_bytree": 0.7, "n_jobs": 1},
+        extra="xgboost",
+    ),
+}  # fmt: skip
 
 
 def build(
@@ -32,45 +90,59 @@ def build(
     parameters: Mapping[str, Any],
     class_weight: str,
     seed: int,
+    many: Sequence[str] = (),
+    resampling: str = "none",
 ) -> Pipeline:
     """Return an untrained pipeline.
 
     Args:
-        estimator: `logistic`, `boosting`, or the import path of a scikit-learn classifier.
+        estimator: a name, such as `logistic` or `boosting`, or the import path of a scikit-learn classifier.
         numeric: columns of numbers.
         categorical: columns of texts.
         parameters: of the classifier.
         class_weight: `none` or `balanced`; ignored by a classifier that knows no class weights.
         seed: fixes everything random in it.
+        many: the columns of texts with many categories.
+        resampling: `none`, `smote`, `oversample` or `undersample`: what is done to training rows, after encoding.
 
     Raises:
-        SettingsError: no such classifier, or it does not take these parameters.
+        SettingsError: no such classifier, it does not take these parameters, or its library is not installed.
     """
+    known = _BY_NAME.get(estimator, _Known(estimator, {}, trees=False))
     given = {"class_weight": None if class_weight == "none" else class_weight, "random_state": seed}
-    if estimator == "boosting":
-        classifier = _classifier(HistGradientBoostingClassifier, {**_BOOSTING, **given, **parameters}, parameters)
-        columns = ColumnTransformer([("number", "passthrough", list(numeric)), ("text", _one_hot(), list(categorical))])
+    wanted = {**known.usual, **given, **parameters}
+    filled = resampling != "none" or not known.trees  # new rows are made between old ones, so no number may be missing
+    if known.texts and not filled:
+        texts = [("text", SimpleImputer(strategy="constant", fill_value=""), list(categorical))]
+        wanted = {"cat_features": [len(numeric) + place for place in range(len(categorical))], **wanted}
     else:
-        if estimator == "logistic":
-            classifier = _classifier(LogisticRegression, {"max_iter": 1000, **given, **parameters}, parameters)
-        else:
-            classifier = _imported(estimator, {**given, **parameters}, parameters)
-        filled = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
-        columns = ColumnTransformer([("number", filled, list(numeric)), ("text", _one_hot(), list(categorical))])
-    pipeline = Pipeline([("columns", columns), ("classifier", classifier)])
-    pipeline.set_output(transform="pandas")
-    return pipeline
+        few = [column for column in categorical if column not in many]
+        texts = [("text", _one_hot(), few), ("many", _by_target(seed), list(many))]
+    numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
+    columns = ColumnTransformer([("number", numbers if filled else "passthrough", list(numeric)), *texts])
+    if known.extra is None:
+        columns.set_output(transform="pandas")  # other libraries refuse columns by names such as `a[b]`
+    return _pipeline(columns, _classifier(estimator, known, wanted, parameters), resampling, seed)
 
 
-_BOOSTING = {
-    "learning_rate": 0.04,
-    "max_iter": 250,
-    "max_leaf_nodes": 8,
-    "max_features": 0.5,
-    "min_samples_leaf": 10,
-    "l2_regularization": 1.0,
-    "early_stopping": False,
-}
+def with_many_categories(X: pd.DataFrame, y: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """Return the columns of texts that are better told by their categories' share of the positive label.
+
+    Args:
+        X: (n, features) rows to learn from.
+        y: (n,) their labels, 0 or 1.
+
+    None where a class has too few rows to tell shares.
+    """
+    if np.bincount(y, minlength=2).min() < _TELLING_ROWS:
+        return ()
+    texts = X.select_dtypes("str")
+    return tuple(str(column) for column in texts if X[column].nunique() > _MANY_CATEGORIES)
+
+
+def fitted_parts(pipeline: Pipeline) -> Pipeline:
+    """Return a trained pipeline without what made its training rows: only what predicts is kept."""
+    return Pipeline([step for step in pipeline.steps if step[0] != _RESAMPLING])
 
 
 def _one_hot() -> OneHotEncoder:
@@ -82,28 +154,66 @@ def _one_hot() -> OneHotEncoder:
     )
 
 
-def _classifier(cls: type, wanted: Mapping[str, Any], parameters: Mapping[str, Any]) -> BaseEstimator:
-    known = set(inspect.signature(cls).parameters)
-    unknown = sorted(set(parameters) - known)
-    if unknown:
-        raise SettingsError(f"settings.yaml: training.parameters: {cls.__name__} takes no `{unknown[0]}`;"
-                            f" it takes {', '.join(sorted(known))}.")  # fmt: skip
-    return cls(**{key: value for key, value in wanted.items() if key in known})
+def _by_target(seed: int) -> Pipeline:
+    """Return what puts the share of the positive label in place of a category, shrunk to the mean where rows are few.
+
+    Training rows get shares that others have told.
+
+    Source: Micci-Barreca, A preprocessing scheme for high-cardinality categorical attributes (2001).
+    """
+    others = StratifiedKFold(shuffle=True, random_state=seed)
+    return make_pipeline(TargetEncoder(target_type="binary", cv=others), StandardScaler())
 
 
-def _imported(path: str, wanted: Mapping[str, Any], parameters: Mapping[str, Any]) -> BaseEstimator:
-    """Make a classifier by its import path, such as `sklearn.ensemble.RandomForestClassifier`."""
-    module, _, cls = path.rpartition(".")
+def _pipeline(columns: ColumnTransformer, classifier: BaseEstimator, resampling: str, seed: int) -> Pipeline:
+    if resampling == "none":
+        return Pipeline([("columns", columns), ("classifier", classifier)])
     try:
-        found = getattr(importlib.import_module(module), cls)
-    except (ImportError, AttributeError, TypeError, ValueError):
-        raise SettingsError(f"settings.yaml: training.estimators: no `{path}`. Use logistic, boosting, or the import"
-                            " path of a scikit-learn classifier that is installed here.") from None  # fmt: skip
+        from imblearn import over_sampling, pipeline, under_sampling  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise SettingsError("settings.yaml: training.resampling: needs imbalanced-learn:"
+                            " pip install 'churnwatch[imbalanced]'.") from None  # fmt: skip
+    samplers = {
+        "smote": over_sampling.SMOTE,
+        "oversample": over_sampling.RandomOverSampler,
+        "undersample": under_sampling.RandomUnderSampler,
+    }
+    sampler = samplers[resampling](random_state=seed)
+    return pipeline.Pipeline([("columns", columns), (_RESAMPLING, sampler), ("classifier", classifier)])
+
+
+def _classifier(
+    estimator: str, known: _Known, wanted: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> BaseEstimator:
+    cls = _imported(estimator, known)
     try:
-        classifier = _classifier(found, wanted, parameters)
+        names = {*inspect.signature(cls).parameters, *_named_elsewhere(cls)} - {"kwargs"}
+        unknown = sorted(set(parameters) - names)
+        if unknown:
+            raise SettingsError(f"settings.yaml: training.parameters: {cls.__name__} takes no `{unknown[0]}`;"
+                                f" it takes {', '.join(sorted(names))}.")  # fmt: skip
+        classifier = cls(**{key: value for key, value in wanted.items() if key in names})
         fits = is_classifier(classifier) and hasattr(classifier, "predict_proba")  # SVC has it only when asked for
     except (AttributeError, TypeError, ValueError):
         fits = False
     if not fits:
-        raise SettingsError(f"settings.yaml: training.estimators: `{path}` is no classifier with probabilities.")
+        raise SettingsError(f"settings.yaml: training.estimators: `{estimator}` is no classifier with probabilities.")
     return classifier
+
+
+def _named_elsewhere(cls: type) -> list[str]:
+    """Return the parameters that a classifier takes as `**kwargs` and knows by name all the same, as XGBoost does."""
+    return list(cls().get_params()) if "kwargs" in inspect.signature(cls).parameters else []
+
+
+def _imported(estimator: str, known: _Known) -> Any:
+    """Return a class by its import path, such as `sklearn.ensemble.RandomForestClassifier`."""
+    module, _, cls = known.path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), cls)
+    except (ImportError, AttributeError, TypeError, ValueError):
+        if known.extra is not None:
+            raise SettingsError(f"settings.yaml: training.estimators: `{estimator}` needs its library:"
+                                f" pip install 'churnwatch[{known.extra}]'.") from None  # fmt: skip
+        raise SettingsError(f"settings.yaml: training.estimators: no `{estimator}`. Use {', '.join(_BY_NAME)}, or the"
+                            " import path of a scikit-learn classifier that is installed here.") from None  # fmt: skip

@@ -19,7 +19,7 @@ from sklearn.utils.validation import has_fit_parameter
 from threadpoolctl import threadpool_limits
 
 from churnwatch.pipeline.errors import DataError, SettingsError
-from churnwatch.pipeline.estimators import build
+from churnwatch.pipeline.estimators import build, fitted_parts, with_many_categories
 from churnwatch.pipeline.features import Rows, usable
 from churnwatch.pipeline.folds import Folds
 from churnwatch.pipeline.settings import Training
@@ -77,6 +77,8 @@ class Table:
             parameters=parameters,
             class_weight=training.class_weight,
             seed=training.seed,
+            many=with_many_categories(self.rows.X, self.rows.y),
+            resampling=training.resampling,
         )
         if self.weights is not None and not has_fit_parameter(made[-1], "sample_weight"):
             raise SettingsError(f"settings.yaml: training: {estimator} takes no weights of rows; choose another"
@@ -91,7 +93,7 @@ def fit(pipeline: Pipeline, table: Table) -> Pipeline:
         DataError: it cannot be fitted to these rows.
     """
     with _quiet():
-        return pipeline.fit(table.rows.X, table.rows.y, **_weighted(pipeline, table.weights))
+        return fitted_parts(pipeline.fit(table.rows.X, table.rows.y, **_weighted(pipeline, table.weights)))
 
 
 def margin_method(pipeline: Pipeline) -> str:

@@ -123,9 +123,10 @@ class Training(_Checked, frozen=True):
     """How candidates are trained."""
 
     mode: Literal["refit", "compare", "search"] = "compare"
-    estimators: tuple[Name, ...] = ("logistic", "boosting")
+    estimators: tuple[Name, ...] = ("logistic", "boosting", "stacking")
     parameters: dict[str, dict[str, bool | int | float | str]] = {}
     class_weight: Literal["none", "balanced"] = "none"
+    resampling: Literal["none", "smote", "oversample", "undersample"] = "none"  # of the rows that are learned from
     metric: Literal["f1", "balanced_accuracy", "accuracy"] = "f1"  # what the threshold is tuned for
     folds: Annotated[int, Meta(ge=2, le=20)] = 5
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -605,7 +606,13 @@ def _check_cursor(where: str, source: SourceTable, cursor: str) -> None:
 
 
 def _check_window(settings: Settings) -> None:
-    """Refuse a window of training rows by their date where they have none."""
+    """Refuse a window of training rows by their date where they have none, and weights of rows that are made."""
+    weighs = settings.training.half_life is not None or settings.training.window == "compare"
+    if settings.training.resampling != "none" and weighs:
+        raise msgspec.ValidationError(
+            "rows are resampled or weighed by age, not both; see `training.half_life` and `training.window`"
+            " - at `$.training.resampling`"
+        )
     kind, _, day = settings.training.window.partition(" ")
     if kind != "since":
         return

@@ -7,26 +7,22 @@ that keeps a customer's rows together. The holdout is not seen here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier
-from sklearn.pipeline import Pipeline
 
-from churnwatch.pipeline import windows
-from churnwatch.pipeline.calibration import Calibrator, calibrated, calibrator
+from churnwatch.pipeline import ensembles, windows
 from churnwatch.pipeline.features import Rows
-from churnwatch.pipeline.fitting import Table, fit, held_out, margin_method, resources
-from churnwatch.pipeline.folds import Folds, folds
+from churnwatch.pipeline.fitting import Table, fit, resources
 from churnwatch.pipeline.search import Found, search
 from churnwatch.pipeline.settings import Training
-from churnwatch.pipeline.thresholds import METRICS, best_threshold
+from churnwatch.pipeline.validation import Comparison, Validated, choose, metric, validate
 from churnwatch.pipeline.windows import ComparedWindow, Window
 
 Floats = npt.NDArray[np.float64]
@@ -38,16 +34,6 @@ class Untrainable:
     """Why there is nothing to train on."""
 
     reason: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One estimator by cross-validation on the training rows."""
-
-    estimator: str
-    threshold: float
-    value: float | None
-    standard_error: float | None
 
 
 @dataclass(frozen=True)
@@ -142,7 +128,8 @@ def _window(
 
 def _learner(training: Training, numeric: Columns, categorical: Columns) -> windows.Learn:
     """Return what trains the first of the estimators. Without class weights, since its log loss is looked at."""
-    plain, estimator = msgspec.structs.replace(training, class_weight="none"), training.estimators[0]
+    plain = msgspec.structs.replace(training, class_weight="none", resampling="none")
+    estimator = ensembles.parts(training.estimators)[0]
 
     def learn(rows: Rows, weights: Floats | None) -> Callable[[Rows], Floats]:
         table = Table.of(rows, numeric, categorical, weights)
@@ -152,32 +139,21 @@ def _learner(training: Training, numeric: Columns, categorical: Columns) -> wind
     return learn
 
 
-@dataclass(frozen=True)
-class _Validated:
-    """One estimator, not trained yet on all rows, with what cross-validation said of it."""
-
-    pipeline: Pipeline
-    parameters: Mapping[str, Any]
-    calibrator: Calibrator | None
-    comparison: Comparison
-
-
 def _best(table: Table, training: Training, window: Window, compared: tuple[ComparedWindow, ...]) -> Candidate:
     searches = _searches(table, training)
     parameters = {**training.parameters, **{each.estimator: each.parameters for each in searches}}
     names = training.estimators[:1] if training.mode == "refit" else training.estimators
-    validated = {name: _validate(name, parameters.get(name, {}), table, training) for name in names}
-    comparisons = tuple(each.comparison for each in validated.values())
-    chosen = validated[_choose(comparisons).estimator]
+    validated = validate(names, table, msgspec.structs.replace(training, parameters=parameters))
+    chosen = choose(validated)
     return Candidate(
         model=_model(chosen, table),
         estimator=chosen.comparison.estimator,
         parameters=dict(chosen.parameters),
         threshold=chosen.comparison.threshold,
         columns=table.columns,
-        comparisons=comparisons,
+        comparisons=tuple(each.comparison for each in validated.values()),
         baseline=None if chosen.comparison.value is None else _baseline(table, training.metric),
-        calibration="none" if chosen.calibrator is None else training.calibration,
+        calibration=chosen.calibration,
         window=window,
         windows=compared,
         searches=searches,
@@ -197,58 +173,13 @@ def _searches(table: Table, training: Training) -> tuple[Found, ...]:
     )
 
 
-def _model(chosen: _Validated, table: Table) -> FixedThresholdClassifier:
-    fitted: Pipeline | CalibratedClassifierCV = fit(chosen.pipeline, table)
-    if chosen.calibrator is not None:
-        fitted = calibrated(fitted, chosen.calibrator)
+def _model(chosen: Validated, table: Table) -> FixedThresholdClassifier:
     model = FixedThresholdClassifier(
-        FrozenEstimator(fitted), threshold=chosen.comparison.threshold, response_method="predict_proba"
+        FrozenEstimator(chosen.trained()), threshold=chosen.comparison.threshold, response_method="predict_proba"
     )
     return model.fit(table.rows.X, table.rows.y)
 
 
-def _choose(comparisons: tuple[Comparison, ...]) -> Comparison:
-    """Take the best, or an earlier listed (simpler) one that is within one standard error of it.
-
-    Source: Breiman et al., Classification and Regression Trees (1984), the one-standard-error rule.
-    """
-    if any(found.value is None for found in comparisons):
-        return comparisons[0]
-    best = max(comparisons, key=lambda found: found.value or 0.0)
-    floor = (best.value or 0.0) - (best.standard_error or 0.0)
-    return next(found for found in comparisons if (found.value or 0.0) >= floor)
-
-
-def _validate(estimator: str, parameters: Mapping[str, Any], table: Table, training: Training) -> _Validated:
-    """Cross-validate one estimator: its best threshold, the metric there, and that metric's error over the folds."""
-    pipeline = table.pipeline(estimator, training, parameters)
-    parts = folds(table.rows, training.folds, seed=training.seed)
-    if parts is None:
-        return _Validated(pipeline, parameters, None, Comparison(estimator, 0.5, None, None))
-    fitted, probability = _held_out_probability(pipeline, table, parts, training)
-    threshold, value = best_threshold(table.rows.y, probability, training.metric, table.weights)
-    by_fold = [_metric(table, training.metric, probability >= threshold, test) for _, test in parts]
-    error = float(np.std(by_fold, ddof=1) / np.sqrt(len(by_fold)))
-    return _Validated(pipeline, parameters, fitted, Comparison(estimator, threshold, value, error))
-
-
-def _held_out_probability(
-    pipeline: Pipeline, table: Table, parts: Folds, training: Training
-) -> tuple[Calibrator | None, Floats]:
-    """Return the calibrator, None for none, and what it makes of each row when that is held out, shape (n,)."""
-    if training.calibration != "none":
-        margins = held_out(pipeline, table, parts, margin_method(pipeline))
-        fitted = calibrator(training.calibration, margins, table.rows.y, table.weights)
-        if fitted is not None:
-            return fitted, fitted.predict(margins)
-    return None, held_out(pipeline, table, parts, "predict_proba")
-
-
-def _metric(table: Table, metric: str, decided: npt.NDArray[np.bool_], rows: Any = slice(None)) -> float:
-    weights = None if table.weights is None else table.weights[rows]
-    return float(METRICS[metric](table.rows.y[rows], decided[rows], sample_weight=weights))
-
-
-def _baseline(table: Table, metric: str) -> float:
+def _baseline(table: Table, name: str) -> float:
     """Return the metric of the better of the two dummies: that all leave, that all stay."""
-    return max(_metric(table, metric, np.full(len(table.rows), said)) for said in (True, False))
+    return max(metric(table, name, np.full(len(table.rows), said)) for said in (True, False))

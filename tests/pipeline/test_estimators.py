@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import Pipeline
 
 from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.estimators import build
+from churnwatch.pipeline.estimators import build, fitted_parts, with_many_categories
 
 
 def _classifier(estimator: str, class_weight: str = "none", **parameters: Any) -> Any:
@@ -55,3 +60,100 @@ def test_what_is_no_classifier_with_probabilities_is_a_setting_to_mend(path: str
 def test_a_parameter_that_a_classifier_does_not_take_is_a_setting_to_mend(estimator: str) -> None:
     with pytest.raises(SettingsError, match=r"training\.parameters: \w+ takes no `depth`; it takes .*random_state"):
         _classifier(estimator, depth=3)
+
+
+# -- texts -----------------------------------------------------------------------------------------------------
+
+
+def _rows(n: int = 400) -> tuple[pd.DataFrame, Any]:
+    """Return rows with holes, in which customers of the towns t10 and above leave."""
+    rng = np.random.default_rng(0)
+    town, n_ = rng.integers(20, size=n), rng.normal(size=n)
+    X = pd.DataFrame({
+        "n[1]": np.where(rng.random(n) < 0.1, np.nan, n_),
+        "t": pd.Series(rng.choice(["a", "b"], n), dtype="str").mask(rng.random(n) < 0.1),
+        "town": pd.Series([f"t{each}" for each in town], dtype="str"),
+    })  # fmt: skip
+    return X, (town >= 10).astype(np.int64)
+
+
+def _built(estimator: str, many: Sequence[str] = ("town",), resampling: str = "none", **parameters: Any) -> Pipeline:
+    return build(estimator, numeric=["n[1]"], categorical=["t", "town"], parameters=parameters, class_weight="none",
+                 seed=0, many=many, resampling=resampling)  # fmt: skip
+
+
+def test_a_text_with_many_categories_is_one_column_of_their_shares() -> None:
+    X, y = _rows()
+    pipeline = _built("logistic").fit(X, y)
+    names = list(pipeline[:-1].get_feature_names_out())
+    assert [name for name in names if "town" in name] == ["many__town"]
+    assert np.mean((pipeline.predict_proba(X)[:, 1] > 0.5) == y) == 1.0
+    unseen = X.assign(town=pd.Series(["elsewhere"] * len(X), dtype="str"))
+    assert 0.3 < pipeline.predict_proba(unseen)[:, 1].mean() < 0.7
+
+
+def test_texts_have_many_categories_only_where_rows_can_tell_their_shares() -> None:
+    X, y = _rows()
+    assert with_many_categories(X, y) == ("town",)
+    assert with_many_categories(X[["n[1]", "t"]], y) == ()
+    assert with_many_categories(X, np.arange(len(y)) // 351) == ()  # 49 positives
+
+
+# -- libraries beside scikit-learn -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("estimator", "module", "trees"),
+    [("lightgbm", "lightgbm", "n_estimators"), ("xgboost", "xgboost", "n_estimators"),
+     ("catboost", "catboost", "iterations")],
+)  # fmt: skip
+def test_another_library_learns_from_the_same_columns(estimator: str, module: str, trees: str) -> None:
+    pytest.importorskip(module)
+    X, y = _rows()
+    pipeline = _built(estimator, **{trees: 40}).fit(X, y)
+    assert np.mean((pipeline.predict_proba(X)[:, 1] > 0.5) == y) > 0.95
+    with pytest.raises(SettingsError, match=r"takes no `dpeth`; it takes .*learning_rate"):
+        _built(estimator, dpeth=3)
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(SettingsError, match=r"`lightgbm` needs its library: pip install 'churnwatch\[lightgbm\]'"):
+        _built("lightgbm")
+
+
+# -- resampling ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("resampling", "size"), [("smote", 700), ("oversample", 700), ("undersample", 100)])
+@pytest.mark.parametrize("estimator", ["logistic", "boosting"])
+def test_both_classes_are_as_large_where_rows_are_resampled(resampling: str, size: int, estimator: str) -> None:
+    X, _ = _rows()
+    y = (np.arange(400) < 50).astype(np.int64)
+    pipeline = _built(estimator, resampling=resampling, many=())
+    seen: list[int] = []
+    classifier = type(pipeline[-1])
+
+    class Counting(classifier):  # type: ignore[misc, valid-type]
+        def fit(self, X: Any, y: Any) -> Any:
+            seen.extend([len(y), int(y.sum())])
+            return super().fit(X, y)
+
+    pipeline.steps[-1] = ("classifier", Counting(**pipeline[-1].get_params()))
+    pipeline.fit(X, y)
+    assert seen == [size, size // 2]
+
+
+def test_what_resampled_is_no_part_of_the_trained_pipeline() -> None:
+    X, y = _rows()
+    trained = _built("boosting", resampling="smote", max_iter=5).fit(X, y)
+    kept = fitted_parts(trained)
+    assert type(kept) is Pipeline
+    assert list(kept.named_steps) == ["columns", "classifier"]
+    assert list(kept.predict_proba(X)[:, 1]) == list(trained.predict_proba(X)[:, 1])
+
+
+def test_resampling_without_its_library_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imblearn", None)
+    with pytest.raises(SettingsError, match=r"training\.resampling: needs imbalanced-learn: pip install"):
+        _built("logistic", resampling="smote")

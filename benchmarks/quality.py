@@ -1,0 +1,164 @@
+"""How good the champion is on real data, beside LightGBM, CatBoost and XGBoost: a table for each metric.
+
+CHURNWATCH_DATA=FOLDER python benchmarks/quality.py [--repeats 3] [--keep DIR] [--estimators A B] [NAME …]
+
+Ours is what `train` makes of the training rows with the default settings. Each peer is tuned by random search with
+early stopping: 8 tries in 3 folds of training rows, once per repeat and period, on those of the first fold, for all
+folds (what leaks by that favours the peers). Thresholds are each model's own, from training rows. Differences are
+paired; their intervals hold 95 % of 1,000 drawings of the tested customers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import harness
+import numpy as np
+from quality_metrics import METRICS, Answers, Floats, Metric, Tested, weights
+from quality_peers import PEERS, Peer, Tuned, predicted, tune
+from quality_sets import SETS, Places, Set, Split
+
+from churnwatch.pipeline.features import Rows
+from churnwatch.pipeline.schema import Schema
+from churnwatch.pipeline.settings import Training
+from churnwatch.pipeline.train import Candidate, train
+
+_DRAWINGS = 1000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of data, and who of it is learned from and tested."""
+
+    name: str
+    rows: Rows
+    schema: Schema
+    splits: list[Split]
+
+    def at(self, places: Places) -> Rows:
+        """Return some of the rows."""
+        ids = self.rows.ids.iloc[places] if self.rows.ids is not None else None
+        return Rows(self.rows.X.iloc[places], self.rows.y[places], ids, self.rows.batches[places])
+
+    def tested(self) -> list[Tested]:
+        """Return labels and customers of each split's tested rows."""
+        ids, rows = self.rows.ids, len(self.rows)
+        customers = np.arange(rows) if ids is None else np.unique(ids.to_numpy(), return_inverse=True)[1]
+        return [Tested(self.rows.y[split.test], customers[split.test]) for split in self.splits]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What our champions answered, which estimators they were, and how long each took."""
+
+    answers: list[Answers]
+    estimators: Counter[str]
+    seconds: list[float]
+
+
+def ours(trial: Trial, training: Training) -> Ours:
+    """Train as a run would, on each split."""
+    found = Ours([], Counter(), [])
+    for split in trial.splits:
+        begun = time.monotonic()
+        schema = trial.schema
+        candidate = train(trial.at(split.train), training, numeric=schema.numeric, categorical=schema.categorical)
+        assert isinstance(candidate, Candidate), candidate.reason
+        found.seconds.append(time.monotonic() - begun)
+        found.estimators[candidate.estimator] += 1
+        found.answers.append(Answers(candidate.probabilities(trial.at(split.test)), candidate.threshold))
+    return found
+
+
+def theirs(peer: Peer, trial: Trial, keep: Path | None) -> Iterator[Answers]:
+    """Tune and train a peer on each split; answers that were kept are not made again."""
+    tuned: dict[tuple[int, int], Tuned] = {}
+    categorical = list(trial.schema.categorical)
+    for split in trial.splits:
+        kept = keep / f"{trial.name}_{peer.name}_{split.name}.npz" if keep else None
+        if kept is not None and kept.exists():
+            found = np.load(kept)
+            yield Answers(found["probability"], float(found["threshold"]))
+            continue
+        key, learned = (split.repeat, split.period), trial.at(split.train)
+        if key not in tuned:
+            tuned[key] = tune(peer, learned, categorical, split.repeat)
+        probability = predicted(peer, tuned[key], learned, trial.at(split.test).X, categorical)
+        if kept is not None:
+            np.savez(kept, probability=probability, threshold=tuned[key].threshold)
+        yield Answers(probability, tuned[key].threshold)
+
+
+def compared(metric: Metric, tested: list[Tested], answers: Sequence[list[Answers]]) -> Floats:
+    """Return a metric of each model, ours first, and then how much better ours is than the best, by drawing.
+
+    Returns:
+        shape (models + 1, 1 + drawings); the first of each row is without any drawing.
+    """
+    drawn = weights(1 + max(int(t.customers.max()) for t in tested), _DRAWINGS, seed=0)
+    values = np.stack([metric.of(tested, each, drawn) for each in answers])
+    best = 1 + int(np.argmax(metric.sign * values[1:, 0]))  # which one is the best is not drawn again
+    return np.vstack([values, metric.sign * (values[0] - values[best])])
+
+
+def row(name: str, found: Floats) -> list[str]:
+    """Return a row of a table: each model, and the difference to the best peer with its interval."""
+    low, high = np.quantile(found[-1, 1:], [0.025, 0.975])
+    return [name, *(f"{value:.4f}" for value in found[:-1, 0]), f"{found[-1, 0]:+.4f} ({low:+.4f} to {high:+.4f})"]
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=[each.name for each in SETS])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="keep the peers' answers here, and use those that are there")
+    parser.add_argument("--estimators", nargs="+", help="other than the default ones")
+    wanted = parser.parse_args()
+    if wanted.keep:
+        wanted.keep.mkdir(parents=True, exist_ok=True)
+    training = Training(estimators=tuple(wanted.estimators)) if wanted.estimators else Training()
+    data = Path(os.environ["CHURNWATCH_DATA"])
+    trials = [_trial(each, data, wanted.repeats) for each in SETS if each.name in wanted.names]
+    found = [ours(trial, training) for trial in trials]
+    peers = [[list(theirs(peer, trial, wanted.keep)) for peer in PEERS] for trial in trials]
+    for metric in METRICS:
+        of_sets = [
+            compared(metric, trial.tested(), [us.answers, *them])
+            for trial, us, them in zip(trials, found, peers, strict=True)
+        ]
+        _print(metric, trials, of_sets)
+    _print_champions(trials, found)
+
+
+def _trial(of: Set, data: Path, repeats: int) -> Trial:
+    rows, schema = of.rows(data)
+    return Trial(of.name, rows, schema, list(of.splits(rows, repeats)))
+
+
+def _print(metric: Metric, trials: list[Trial], of_sets: list[Floats]) -> None:
+    headers = [metric.name, "churnwatch", *(peer.name for peer in PEERS), "better than the best by"]
+    rows = [row(trial.name, found) for trial, found in zip(trials, of_sets, strict=True)]
+    print()
+    harness.print_table(headers, [*rows, row("mean", np.mean(of_sets, axis=0))])
+
+
+def _print_champions(trials: list[Trial], found: list[Ours]) -> None:
+    rows: list[list[Any]] = []
+    for trial, us in zip(trials, found, strict=True):
+        champions = ", ".join(f"{count} {estimator}" for estimator, count in us.estimators.most_common())
+        most = max(len(split.train) for split in trial.splits)
+        rows.append([trial.name, len(trial.splits), f"{most:,}", champions, f"{max(us.seconds):.0f}"])
+    print()
+    harness.print_table(["data", "trainings", "rows at most", "champions", "s at most"], rows)
+
+
+if __name__ == "__main__":
+    main()
