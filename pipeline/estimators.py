@@ -136,7 +136,7 @@ def with_many_categories(X: pd.DataFrame, y: npt.NDArray[np.int64]) -> tuple[str
     """
     if np.bincount(y, minlength=2).min() < _TELLING_ROWS:
         return ()
-    texts = X.select_dtypes("str")
+    texts: pd.DataFrame = X.select_dtypes("str")
     return tuple(str(column) for column in texts if X[column].nunique() > _MANY_CATEGORIES)
 
 
