@@ -1,6 +1,6 @@
 """How far back to learn from: each window on data whose months come one by one, one table a set.
 
-CHURNWATCH_DATA=FOLDER python benchmarks/windows.py [--estimators logistic boosting] [NAME …]
+CHURNWATCH_DATA=FOLDER python benchmarks/windows.py [NAME …] [--estimators logistic boosting] [--windows all compare]
 
 Every month is predicted by a model that learned from the months before it, through the window of the row; `static`
 learned from the first month and never again. F1 over all rows that were predicted, and the mean of the months' F1.
@@ -88,12 +88,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=list(SETS))
     parser.add_argument("--estimators", nargs="+", default=["logistic"])
+    parser.add_argument("--windows", nargs="+", choices=["static", *WINDOWS], default=["static", *WINDOWS])
     wanted = parser.parse_args()
     for name in wanted.names:
         rows = rows_of(Path(os.environ["CHURNWATCH_DATA"]), name)
         training = {"estimators": tuple(wanted.estimators)}
-        lines = [summary("static", *predicted(rows, Training(**training), static=True))]
-        lines += [summary(window, *predicted(rows, Training(**training, **each))) for window, each in WINDOWS.items()]
+        lines = [
+            summary(
+                window, *predicted(rows, Training(**training, **WINDOWS.get(window, {})), static=window == "static")
+            )
+            for window in wanted.windows
+        ]
         print(f"\n{name}, {', '.join(wanted.estimators)}\n")
         harness.print_table(["window", "F1", "mean of months", "log loss", "chosen"], lines)
 

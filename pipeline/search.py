@@ -26,16 +26,39 @@ from churnwatch.pipeline.settings import Training
 Parameters = dict[str, Any]
 Floats = npt.NDArray[np.float64]
 
+_TREES = {
+    "learning_rate": loguniform(0.02, 0.2),
+    "max_iter": randint(100, 400),
+    "min_samples_leaf": randint(5, 100),
+    "l2_regularization": loguniform(1e-2, 1e2),
+    "max_features": loguniform(0.15, 1.0),
+}
 # What is tried of each estimator; one that is not here is trained as it is.
 SPACES: dict[str, dict[str, Any]] = {
     "logistic": {"C": loguniform(1e-3, 1e2)},
-    "boosting": {
+    "boosting": _TREES | {"max_leaf_nodes": randint(3, 32)},
+    "deep_boosting": _TREES | {"max_depth": randint(3, 8)},
+    "catboost": {
         "learning_rate": loguniform(0.02, 0.2),
-        "max_iter": randint(100, 400),
-        "max_leaf_nodes": randint(3, 32),
-        "min_samples_leaf": randint(5, 100),
-        "l2_regularization": loguniform(1e-2, 1e2),
-        "max_features": loguniform(0.15, 1.0),
+        "iterations": randint(150, 600),
+        "depth": randint(3, 8),
+        "l2_leaf_reg": loguniform(1, 30),
+    },
+    "lightgbm": {
+        "learning_rate": loguniform(0.01, 0.2),
+        "n_estimators": randint(100, 500),
+        "num_leaves": randint(3, 32),
+        "min_child_samples": randint(5, 100),
+        "reg_lambda": loguniform(1e-2, 1e2),
+        "colsample_bytree": loguniform(0.3, 1.0),
+    },
+    "xgboost": {
+        "learning_rate": loguniform(0.01, 0.2),
+        "n_estimators": randint(100, 500),
+        "max_depth": randint(2, 8),
+        "min_child_weight": loguniform(0.5, 20),
+        "reg_lambda": loguniform(1e-1, 1e2),
+        "colsample_bytree": loguniform(0.3, 1.0),
     },
 }
 _KEPT = 3  # one of so many goes on, to so many times as many rows

@@ -20,7 +20,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from churnwatch.pipeline import ensembles, windows
 from churnwatch.pipeline.features import Rows
 from churnwatch.pipeline.fitting import Table, fit, resources
-from churnwatch.pipeline.search import Found, search
+from churnwatch.pipeline.search import SPACES, Found, search
 from churnwatch.pipeline.settings import Training
 from churnwatch.pipeline.validation import Comparison, Validated, choose, metric, validate
 from churnwatch.pipeline.windows import ComparedWindow, Window
@@ -166,10 +166,11 @@ def _searches(table: Table, training: Training) -> tuple[Found, ...]:
     """Search for parameters of each estimator; what one leaves of its share of the time is the next one's."""
     if training.mode != "search":
         return ()
-    begun, share = time.monotonic(), training.search_s / len(training.estimators)
+    names = [name for name in ensembles.parts(training.estimators) if name in SPACES]
+    begun = time.monotonic()
     return tuple(
-        search(name, table, training, until=begun + share * number)
-        for number, name in enumerate(training.estimators, start=1)
+        search(name, table, training, until=begun + training.search_s * number / len(names))
+        for number, name in enumerate(names, start=1)
     )
 
 

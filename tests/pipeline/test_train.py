@@ -396,8 +396,7 @@ def test_a_cluster_of_real_workers_gives_the_same_model_as_this_process_alone() 
     from distributed import Client, LocalCluster  # noqa: PLC0415 - a second to import
 
     rows = _rows(400)
-    training = Training(mode="search", search_candidates=2, folds=3, threads=1,
-                        parameters={"boosting": {"max_iter": 20}})  # fmt: skip
+    training = Training(mode="search", search_candidates=1, search_s=600, estimators=("logistic",), folds=2)
     alone = _train(rows, training)
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         address = cluster.scheduler_address
