@@ -120,6 +120,8 @@ def training_records(run: int, candidate: Candidate, *, metric: str, version: in
     for each in candidate.comparisons:
         if each.value is not None:
             yield Metric(run, None, each.estimator, "cross_validation", metric, each.value, candidate.rows)
+        if each.log_loss is not None:
+            yield Metric(run, None, each.estimator, "cross_validation", "log_loss", each.log_loss, candidate.rows)
     if candidate.baseline is not None:
         yield Metric(run, None, "baseline", "cross_validation", metric, candidate.baseline, candidate.rows)
     for one in candidate.windows:

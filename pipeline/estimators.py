@@ -59,8 +59,8 @@ _BY_NAME = {
     ),
     "deep_boosting": _Known(
         "sklearn.ensemble.HistGradientBoostingClassifier",
-        {"learning_rate": 0.04, "max_iter": 150, "max_leaf_nodes": None, "max_depth": 5, "max_features": 0.5,
-         "min_samples_leaf": 10, "l2_regularization": 1.0, "early_stopping": False},
+        {"learning_rate": 0.04, "max_iter": 150, "max_depth": 6, "max_features": 0.5, "min_samples_leaf": 5,
+         "l2_regularization": 1.0, "early_stopping": False},
     ),
     "catboost": _Known(
         "catboost.CatBoostClassifier",
@@ -136,8 +136,7 @@ def with_many_categories(X: pd.DataFrame, y: npt.NDArray[np.int64]) -> tuple[str
     """
     if np.bincount(y, minlength=2).min() < _TELLING_ROWS:
         return ()
-    texts: pd.DataFrame = X.select_dtypes("str")
-    return tuple(str(column) for column in texts if X[column].nunique() > _MANY_CATEGORIES)
+    return tuple(str(column) for column in X if X[column].dtype == "str" and X[column].nunique() > _MANY_CATEGORIES)
 
 
 def fitted_parts(pipeline: Pipeline) -> Pipeline:

@@ -123,7 +123,7 @@ class Training(_Checked, frozen=True):
     """How candidates are trained."""
 
     mode: Literal["refit", "compare", "search"] = "compare"
-    estimators: tuple[Name, ...] = ("logistic", "boosting", "stacking")
+    estimators: tuple[Name, ...] = ("logistic", "boosting", "deep_boosting", "voting", "stacking")
     parameters: dict[str, dict[str, bool | int | float | str]] = {}
     class_weight: Literal["none", "balanced"] = "none"
     resampling: Literal["none", "smote", "oversample", "undersample"] = "none"  # of the rows that are learned from

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churnwatch.pipeline import fitting
-from churnwatch.pipeline import train as training_step
+from churnwatch.pipeline import fitting, validation
 from churnwatch.pipeline.errors import DataError, SettingsError
 from churnwatch.pipeline.features import Rows
 from churnwatch.pipeline.settings import Training
@@ -196,7 +195,7 @@ def test_the_threshold_is_tuned_by_cross_validation_and_sees_each_row_from_outsi
         tuned["y"], tuned["p"] = y, probability
         return best_threshold(y, probability, metric, weights)
 
-    monkeypatch.setattr(training_step, "best_threshold", spy)
+    monkeypatch.setattr(validation, "best_threshold", spy)
     rows = _rows()
     candidate = _train(rows)
     assert list(tuned["y"]) == list(rows.y)
@@ -240,20 +239,6 @@ def test_refit_trains_the_first_listed_only() -> None:
     candidate = _train(_rows(), training)
     assert candidate.estimator == "logistic"
     assert [each.estimator for each in candidate.comparisons] == ["logistic"]
-
-
-def test_an_earlier_simpler_estimator_within_one_standard_error_is_taken() -> None:
-    def compared(*values: tuple[float | None, float | None]) -> str:
-        found = tuple(
-            training_step.Comparison(name, 0.5, value, error)
-            for name, (value, error) in zip("abc", values, strict=False)
-        )
-        return training_step._choose(found).estimator
-
-    assert compared((0.70, 0.01), (0.74, 0.05)) == "a"
-    assert compared((0.70, 0.05), (0.74, 0.01)) == "b"
-    assert compared((0.60, 0.05), (0.72, 0.01), (0.74, 0.03)) == "b"
-    assert compared((None, None), (0.9, 0.1)) == "a"
 
 
 def test_parameters_reach_the_classifier() -> None:
