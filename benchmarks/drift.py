@@ -25,10 +25,11 @@ import pandas as pd
 import pyarrow as pa
 from scipy.stats import beta, norm
 
-from churnwatch.pipeline import bins, settings
+from churnwatch.pipeline import bins, run, settings
 from churnwatch.pipeline.drift import Deviation, Spread, deviations
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Drift, DriftKind
 
 _SIZES = (100, 1000, 5000)
@@ -197,17 +198,17 @@ def months(data: Path, name: str, exclude: tuple[str, ...], when: str) -> Iterat
         )
         with (home / "settings.yaml").open("a", encoding="utf-8") as file:
             file.write(_SETTINGS.replace("WHEN", when))
-        for path in files:
-            shutil.copy(path, home / "sourcedata")
-            harness.churnwatch("--home", home, "run", "--once")
-        with Reader.open(settings.load(home).ledger) as ledger:
+        made = settings.load(home)
+        with Ledger.open(made.ledger) as ledger:
             for number, path in enumerate(files, start=1):
+                shutil.copy(path, made.source)
+                run.work(made, ledger, reason="benchmark")
                 yield _month(ledger, number, path.stem)
 
 
-def _month(ledger: Reader, run: int, month: str) -> list[str]:
-    found = ledger.drifts(run)
-    row = ledger.run(run)
+def _month(ledger: Reader, number: int, month: str) -> list[str]:
+    found = ledger.drifts(number)
+    row = ledger.run(number)
     done = row["decision"] or "not trained"
     if not found:
         return [month, "", "", "no model yet" if ledger.champion() else "", "", "", "", done]
