@@ -25,14 +25,16 @@ import pandas as pd
 import pyarrow as pa
 from scipy.stats import beta, norm
 
-from churnwatch.pipeline import bins, settings
+from churnwatch.pipeline import bins, run, settings
 from churnwatch.pipeline.drift import Deviation, Spread, deviations
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Drift, DriftKind
 
 _SIZES = (100, 1000, 5000)
 _REFERENCE = 5000
+_POPULATION = 400_000
 _CATEGORIES = (2, 2, 2, 3, 3, 4, 5, 6, 8, 12, 20, 40)
 _NUMBERS = 18
 _POWER_BATCHES = 300
@@ -48,7 +50,7 @@ def world(rows: int, rng: np.random.Generator) -> Frame:
     for place, many in enumerate(_CATEGORIES):
         shares = 1 / np.arange(1, many + 1)
         ranks = np.searchsorted(np.cumsum(shares / shares.sum())[:-1], norm.cdf(normal[:, _NUMBERS + place]))
-        columns[f"t{place}"] = pd.Series(np.array([f"c{each}" for each in range(many)])[ranks], dtype="str")
+        columns[f"t{place}"] = pd.Series(np.array([f"c{each}" for each in range(many)])[ranks], dtype="category")
     return pd.DataFrame(columns)
 
 
@@ -56,6 +58,11 @@ def _number(place: int, normal: np.ndarray, rng: np.random.Generator) -> np.ndar
     kind = (np.exp, lambda x: np.floor(np.maximum(0, 3 * x)), lambda x: np.where(x < 0.3, 0.0, np.exp(x)))[place % 3]
     values = kind(normal)
     return np.where(rng.random(len(values)) < 0.05, np.nan, values) if place % 4 == 0 else values
+
+
+def drawn(population: Frame, rows: int, rng: np.random.Generator) -> Frame:
+    """Draw rows, each by itself."""
+    return population.take(rng.integers(len(population), size=rows))
 
 
 def held(reference: Frame, batch: Frame, *, seed: int) -> dict[str, Deviation]:
@@ -80,8 +87,9 @@ def alarms(sizes: Sequence[int], batches: int, seed: int) -> Iterator[list[str]]
     """Yield a row for each size: in what share of batches without drift any column deviates."""
     for size in sizes:
         rng, count, floors = np.random.default_rng([seed, size]), 0, []
+        population = world(_POPULATION, rng)
         for batch in range(batches):
-            found = held(world(_REFERENCE, rng), world(size, rng), seed=batch)
+            found = held(drawn(population, _REFERENCE, rng), drawn(population, size, rng), seed=batch)
             count += any(each.value > 0 for each in found.values())
             floors += [[each.floor for each in found.values()]]
         high = float(beta.ppf(0.99, count + 1, batches - count))
@@ -98,7 +106,11 @@ def _moved(column: str, share: float, source: str, target: str) -> Shift:
         """Move so many of all rows from one category to another."""
         chosen = (frame[column] == source).to_numpy()
         return frame.assign(
-            **{column: frame[column].mask(chosen & (rng.random(len(frame)) < share / chosen.mean()), target)}
+            **{
+                column: frame[column]
+                .astype("str")
+                .mask(chosen & (rng.random(len(frame)) < share / chosen.mean()), target)
+            }
         )
 
     return shift
@@ -126,7 +138,7 @@ SHIFTS: dict[str, tuple[str, Shift]] = {
 def power(seed: int) -> Iterator[list[str]]:
     """Yield a row for each shift: the true deviation, how often it is found, and what is said of it then."""
     rng = np.random.default_rng([seed, 7])
-    large = world(400_000, rng)
+    large = world(_POPULATION, rng)
     for name, (column, shift) in SHIFTS.items():
         known = bins.of_frame(large[[column]])[0]
         now = np.array(_counted(known, shift(large, rng)[column])) / len(large)
@@ -135,7 +147,7 @@ def power(seed: int) -> Iterator[list[str]]:
         for size in _SIZES:
             values = []
             for batch in range(_POWER_BATCHES):
-                found = held(world(_REFERENCE, rng), shift(world(size, rng), rng), seed=batch)
+                found = held(drawn(large, _REFERENCE, rng), shift(drawn(large, size, rng), rng), seed=batch)
                 values.append(found[column].value)
             seen = [value for value in values if value]
             said = f", said {100 * np.mean(seen):.1f} ± {100 * np.std(seen):.1f}" if len(seen) > 1 else ""
@@ -156,8 +168,9 @@ def timings(seed: int) -> Iterator[list[str]]:
     yield [f"bins of a reference of {_REFERENCE:,} rows", _median(lambda: bins.of_frame(reference))]
     with tempfile.TemporaryDirectory() as folder, duckdb_engine(Path(folder), threads=2) as engine:
         for rows in (5000, 100_000, 1_000_000):
-            drawn = world(rows, rng)
-            engine.table("drawn", pa.Table.from_pandas(drawn))
+            some = world(rows, rng)
+            texts = {column: "str" for column in some if some[column].dtype == "category"}
+            engine.table("drawn", pa.Table.from_pandas(some.astype(texts)))
             yield [f"counting {rows:,} rows", _median(lambda: bins.count(known, engine, '"drawn"'))]
 
 
@@ -185,17 +198,17 @@ def months(data: Path, name: str, exclude: tuple[str, ...], when: str) -> Iterat
         )
         with (home / "settings.yaml").open("a", encoding="utf-8") as file:
             file.write(_SETTINGS.replace("WHEN", when))
-        for path in files:
-            shutil.copy(path, home / "sourcedata")
-            harness.churnwatch("--home", home, "run", "--once")
-        with Reader.open(settings.load(home).ledger) as ledger:
+        made = settings.load(home)
+        with Ledger.open(made.ledger) as ledger:
             for number, path in enumerate(files, start=1):
+                shutil.copy(path, made.source)
+                run.work(made, ledger, reason="benchmark")
                 yield _month(ledger, number, path.stem)
 
 
-def _month(ledger: Reader, run: int, month: str) -> list[str]:
-    found = ledger.drifts(run)
-    row = ledger.run(run)
+def _month(ledger: Reader, number: int, month: str) -> list[str]:
+    found = ledger.drifts(number)
+    row = ledger.run(number)
     done = row["decision"] or "not trained"
     if not found:
         return [month, "", "", "no model yet" if ledger.champion() else "", "", "", "", done]

@@ -598,7 +598,7 @@ def _raise_instead(patch: pytest.MonkeyPatch, step: str, error: BaseException) -
 
 
 def _always_promoted(found: learning.gate.Compared) -> learning.gate.Evidence:
-    return found.evidence(learning.gate.Decision.PROMOTED, "Promoted.")
+    return learning.gate._evidence(found, learning.gate.Decision.PROMOTED, "Promoted.")
 
 
 @pytest.fixture
