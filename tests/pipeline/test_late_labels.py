@@ -240,4 +240,4 @@ def test_the_rules_hold_on_a_cluster(world: World, spark_server: SparkServer, tm
             said: list[Label] = [("a", 1, "yes"), ("b", 3, "no"), ("a", 4, "no"), ("a", 1, "no"), ("b", 2, "yes")]
             assert there.say(*said) == plain.settle(there.files, said)
         assert {each[1:] for each in there.joined()} == {(*row, what) for row, (_, what) in plain.of_row.items()}
-        assert there.say(("a", None, "yes"), ("e", None, "no")) == ["contradicts", "unknown"]
+        assert there.say(("a", None, "yes"), ("e", None, "no")) == ["labels", "unknown"]
