@@ -48,7 +48,7 @@ def look(folder: Path, policies: Sequence[str]) -> dict[str, Any]:
 
 
 def _told(past: Past, policy: str, line: Line, gating: Gate, seed: int) -> dict[str, Any]:
-    price = replay.price(past.history, line, resamples=gating.resamples, seed=seed)
+    price = replay.price(past.history, line, gating, seed=seed)
     tests = {test.run: test for test in replay.tested(past.history, line)}
     runs = [
         {"run": turn.run, "decision": decision, "served": served, "f1": replay.f1([tests[turn.run]]),

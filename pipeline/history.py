@@ -25,7 +25,7 @@ from churnwatch.pipeline.settings import Home
 
 _TABLE = "replayed"
 _ORDER = "ORDER BY _batch, _line"
-_NEVER_REPLACED = 2**62
+_NEVER = 2**62  # no batch has this number
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def read(home: Home, ledger: Reader, engine: DuckDB) -> Past:
     schema = schemas.current(home, ledger)
     featured = feature_step.featured(home, ledger, engine, schema)
     engine.table(_TABLE, _labelled(home, ledger, engine, schema, featured.schema.features))
-    rows = _Rows.of(engine.arrow(f"SELECT _batch, _holdout, _y, _key FROM {_TABLE} {_ORDER}").to_pandas())
+    rows = _rows(engine)
     tests = _tests(home, ledger, engine, schema, featured)
     probabilities, notes = _all_probabilities(home, engine, models, featured.schema, tests)
     usable = [model for model in models if model.version in probabilities]
@@ -73,7 +73,7 @@ def read(home: Home, ledger: Reader, engine: DuckDB) -> Past:
 
 
 def _labelled(home: Home, ledger: Reader, engine: DuckDB, schema: Schema, learned: Sequence[str]) -> str:
-    """Return the query of all labelled rows. `_key` is the batch with which a newer row of the same key came."""
+    """Return the query of all labelled rows, with the batch from which on a newer row counts in the place of each."""
     replaced = "CAST(NULL AS BIGINT)"
     if home.settings.sources:
         source = engine.scan([home.ingested / Pairs.PAST.file])
@@ -83,27 +83,37 @@ def _labelled(home: Home, ledger: Reader, engine: DuckDB, schema: Schema, learne
             newest_first = features.newest_first(schema, home.settings.latest_key)
             replaced = f"min(_batch) OVER ({newest_first} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     columns = ", ".join(name(column) for column in learned)
+    day = name(schema.date) if schema.date else "CAST(NULL AS TIMESTAMP)"
     return (
-        f"SELECT * FROM (SELECT {columns}, _batch, _line, _holdout, {cells.label(schema)} AS _y, {replaced} AS _key"
-        f" FROM {source} AS s) AS l WHERE _y IS NOT NULL"
+        f"SELECT * FROM (SELECT {columns}, _batch, _line, _holdout, {cells.label(schema)} AS _y,"
+        f" {day} AS _cw_day, {replaced} AS _cw_replaced FROM {source} AS s) AS l WHERE _y IS NOT NULL"
     )
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """All labelled rows, in the order in which they came: batch, label, whether promised to the holdout."""
+    """All labelled rows, in the order in which they came.
+
+    Attributes:
+        batch: (n,) with which they came.
+        y: (n,) labels.
+        promised: (n,) whether to the holdout.
+        day: (n,) their dates.
+        replaced: (n,) the batch from which on a newer row counts in their place.
+    """
 
     batch: npt.NDArray[np.int64]
     y: Labels
     promised: npt.NDArray[np.bool_]
-    replaced_by: npt.NDArray[np.int64]  # the batch from which on a newer row counts in its place
+    day: npt.NDArray[np.datetime64]
+    replaced: npt.NDArray[np.int64]
 
-    @classmethod
-    def of(cls, frame: pd.DataFrame) -> _Rows:
-        whole = frame.fillna({"_key": _NEVER_REPLACED}).astype(
-            {"_batch": np.int64, "_y": np.int64, "_key": np.int64, "_holdout": bool}
-        )
-        return cls(*(whole[column].to_numpy() for column in ("_batch", "_y", "_holdout", "_key")))
+
+def _rows(engine: DuckDB) -> _Rows:
+    columns = f"_batch, _y, _holdout, _cw_day, coalesce(_cw_replaced, {_NEVER})"
+    found = engine.arrow(f"SELECT {columns} FROM {_TABLE} {_ORDER}")
+    batch, y, promised, day, replaced = (column.to_pandas().to_numpy() for column in found.columns)
+    return _Rows(batch.astype(np.int64), y.astype(np.int64), promised, day, replaced.astype(np.int64))
 
 
 def _tests(home: Home, ledger: Reader, engine: DuckDB, schema: Schema, featured: Featured) -> features.Rows | None:
@@ -137,10 +147,13 @@ def _learned_later(model: Model, models: Iterable[Model]) -> bool:
 def _window(home: Home, batches: Sequence[Batch], rows: _Rows) -> Places:
     """Return the rows of the rolling holdout as it was when these batches were all."""
     settings = home.settings
-    first = window_start(batches, newest=settings.holdout_batches, enough=settings.gating.min_positives)
     last = max((each.batch for each in batches), default=0)
-    within = (rows.batch >= first) & (rows.batch <= last) & (rows.replaced_by > last)
-    return np.flatnonzero(rows.promised & within)
+    there = (rows.batch <= last) & (rows.replaced > last)
+    if settings.holdout_days is not None:
+        cut = pd.Series(rows.day[there]).max() - pd.Timedelta(days=settings.holdout_days)
+        return np.flatnonzero(there & rows.promised & (rows.day > np.datetime64(cut)))
+    first = window_start(batches, newest=settings.holdout_batches, enough=settings.gating.min_positives)
+    return np.flatnonzero(there & rows.promised & (rows.batch >= first))
 
 
 # -- models ----------------------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from sklearn.metrics import log_loss
 
 from churnwatch.pipeline import gate
+from churnwatch.pipeline.compared import Compared
 from churnwatch.pipeline.evaluate import baseline_f1
-from churnwatch.pipeline.paired import bootstrap, count_cells, values
 from churnwatch.pipeline.records import Decision
 from churnwatch.pipeline.settings import Gate, Policy
 
@@ -65,6 +65,11 @@ class History:
         """Return a version's decisions on some rows."""
         return (self.probabilities[version][rows] >= self.thresholds[version]).astype(np.int64)
 
+    def compared(self, metric: str, old: int, new: int, rows: Places) -> Compared:
+        """Return two versions on the same rows."""
+        probabilities = (self.probabilities[old][rows], self.probabilities[new][rows])
+        return Compared(metric, self.y[rows], self.decisions(old, rows), self.decisions(new, rows), probabilities)
+
     def after(self, turn: int) -> Places:
         """Return the labelled rows that came with later runs than that of this place."""
         return np.concatenate([np.empty(0, dtype=np.int64), *(each.new for each in self.turns[turn + 1 :])])
@@ -79,7 +84,7 @@ class Contest:
         turn: the run's place in it.
         champion: the version that serves by this rule.
         candidate: the version that may replace it.
-        age_runs: how many runs ago the champion was released.
+        age_runs: how many candidates the champion has been compared with, this one included.
     """
 
     history: History
@@ -92,15 +97,6 @@ class Contest:
     def judges(self) -> Places:
         """The rows that judge."""
         return self.history.turns[self.turn].judges
-
-    @cached_property
-    def y(self) -> Labels:
-        """Their labels."""
-        return self.history.y[self.judges]
-
-    def decisions(self, version: int) -> Labels:
-        """Return a version's decisions on them."""
-        return self.history.decisions(version, self.judges)
 
 
 Rule = Callable[[Contest], Decision]
@@ -141,12 +137,17 @@ def rule_of(policy: str, gating: Gate, *, seed: int) -> Rule:
     wanted = gating if policy == NEVER else replace(gating, policy=Policy(policy))
 
     def rule(contest: Contest) -> Decision:
-        y, new = contest.y, contest.decisions(contest.candidate)
+        history, rows, new = contest.history, contest.judges, contest.candidate
         if contest.champion is None:
-            return gate.decide_first(y, new, baseline=baseline_f1(y), gate=wanted).decision
+            y = history.y[rows]
+            return gate.decide_first(y, history.decisions(new, rows), baseline=baseline_f1(y), gate=wanted).decision
         if policy == NEVER:
             return Decision.KEPT
-        return gate.decide(y, contest.decisions(contest.champion), new, wanted, seed=seed).decision
+        found = history.compared(wanted.metric, contest.champion, new, rows)
+        return gate.decide(
+            found.y, found.champion, found.candidate, wanted,
+            seed=seed, probabilities=found.probabilities, age_runs=contest.age_runs,
+        ).decision  # fmt: skip
 
     return rule
 
@@ -156,18 +157,19 @@ def play(history: History, rule: Rule) -> Line:
     served: list[int | None] = []
     decisions: list[Decision | None] = []
     swaps: list[Swap] = []
-    champion, since = None, 0
+    champion, age = None, 0
     for place, turn in enumerate(history.turns):
         served.append(champion)
         if turn.candidate is None:
             decisions.append(None)
             continue
-        decision = rule(Contest(history, place, champion, turn.candidate, place - since))
+        age += 1
+        decision = rule(Contest(history, place, champion, turn.candidate, age))
         decisions.append(decision)
         if decision.promotes:
             if champion is not None:
                 swaps.append(Swap(place, champion, turn.candidate))
-            champion, since = turn.candidate, place
+            champion, age = turn.candidate, 0
     return Line(tuple(served), tuple(decisions), tuple(swaps))
 
 
@@ -224,7 +226,7 @@ class Afterwards:
 
     Attributes:
         rows: how many.
-        delta: F1 of the new version less that of the old one.
+        delta: by how much the new version is better, by the gate's metric.
         high: 95th percentile of it over resamples.
     """
 
@@ -234,7 +236,7 @@ class Afterwards:
 
     @property
     def worse(self) -> bool:
-        """Whether the new version has the lower F1."""
+        """Whether the new version is the worse one."""
         return self.delta < 0
 
     @property
@@ -243,15 +245,14 @@ class Afterwards:
         return self.high < 0
 
 
-def afterwards(history: History, swap: Swap, *, resamples: int, seed: int) -> Afterwards | None:
+def afterwards(history: History, swap: Swap, gating: Gate, *, seed: int) -> Afterwards | None:
     """Return what came out of a swap, None where no labelled row came after it or one of the versions is not had."""
     rows = history.after(swap.turn)
     if not len(rows) or not {swap.old, swap.new} <= history.probabilities.keys():
         return None
-    cells = count_cells(history.y[rows], history.decisions(swap.old, rows), history.decisions(swap.new, rows))
-    old, new = values("f1", np.array([cells], dtype=np.float64))[0]
-    _, high, _ = bootstrap(cells, resamples=resamples, seed=seed)
-    return Afterwards(len(rows), float(new - old), high)
+    found = history.compared(gating.metric, swap.old, swap.new, rows)
+    spread = found.spread(resamples=gating.resamples, seed=seed)
+    return Afterwards(len(rows), found.delta, spread.high)
 
 
 @dataclass(frozen=True)
@@ -261,7 +262,7 @@ class Price:
     Attributes:
         swaps: how often one version took the place of another.
         judged: how many of them have labelled rows after them.
-        worse: how many of these were for a version with a lower F1 on the rows after them.
+        worse: how many of these were for a version that was worse on the rows after them.
         clearly_worse: how many of these beyond luck, by 95 %.
         rows: rows that were tested before anything learned from them.
         f1: over all of them, of the version that served when they came.
@@ -277,9 +278,9 @@ class Price:
     log_loss: float | None
 
 
-def price(history: History, line: Line, *, resamples: int, seed: int) -> Price:
+def price(history: History, line: Line, gating: Gate, *, seed: int) -> Price:
     """Add up what a line of versions was worth."""
-    found = [afterwards(history, swap, resamples=resamples, seed=seed) for swap in line.swaps]
+    found = [afterwards(history, swap, gating, seed=seed) for swap in line.swaps]
     known = [each for each in found if each is not None]
     tests = tested(history, line)
     rows = sum(each.rows for each in tests)
