@@ -58,7 +58,8 @@ WORLDS = (
     World("nothing changes"),
     World("jitter", jitter=0.25),
     World("improvement", understood=_COLUMNS - 10),
-    World("drift", turn=4.0),
+    World("drift", turn=2.0),
+    World("fast drift", turn=4.0),
     World("shocks", shock=40.0),
 )
 

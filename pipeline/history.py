@@ -60,8 +60,9 @@ def read(home: Home, ledger: Reader, engine: DuckDB) -> Past:
     tests = _tests(home, ledger, engine, schema, featured)
     probabilities, notes = _all_probabilities(home, engine, models, featured.schema, tests)
     usable = [model for model in models if model.version in probabilities]
+    candidates = [model for model in usable if not (_knows_the_future(model, models) or _failed(ledger, model))]
     history = History(
-        turns=_turns(home, ledger.batches(), usable, rows, len(tests.y) if tests else 0),
+        turns=_turns(home, ledger.batches(), candidates, rows, len(tests.y) if tests else 0),
         y=np.concatenate([rows.y, tests.y]) if tests else rows.y,
         probabilities=probabilities,
         thresholds={model.version: model.threshold for model in usable},
@@ -129,7 +130,7 @@ def _tests(home: Home, ledger: Reader, engine: DuckDB, schema: Schema, featured:
 
 
 def _turns(home: Home, batches: Sequence[Batch], models: Sequence[Model], rows: _Rows, tests: int) -> list[Turn]:
-    candidates = {model.run: model.version for model in models if not _learned_later(model, models)}
+    candidates = {model.run: model.version for model in models}
     found = []
     for run in sorted({each.run for each in batches} | candidates.keys()):
         mine = [each.batch for each in batches if each.run == run]
@@ -139,9 +140,14 @@ def _turns(home: Home, batches: Sequence[Batch], models: Sequence[Model], rows: 
     return found
 
 
-def _learned_later(model: Model, models: Iterable[Model]) -> bool:
-    """Tell whether a model was made after that of a later run, when its own was taken up again: it knows the future."""
+def _knows_the_future(model: Model, models: Iterable[Model]) -> bool:
+    """Tell whether a model was made after that of a later run, as when its own was taken up again."""
     return any(other.run > model.run and other.version < model.version for other in models)
+
+
+def _failed(ledger: Reader, model: Model) -> bool:
+    """Tell whether a model was wrong about a sample customer: no policy would have released it."""
+    return not all(case["met"] for case in ledger.acceptance_cases(model.run))
 
 
 def _window(home: Home, batches: Sequence[Batch], rows: _Rows) -> Places:
@@ -205,10 +211,8 @@ def _truth(ledger: Reader, history: History) -> Line:
 
 
 def _swaps(ledger: Reader, runs: Sequence[int]) -> Iterator[Swap]:
-    """Yield the releases after the first; one by hand stands behind the newest run that there was."""
+    """Yield the releases after the first, each behind the newest run that there was."""
     began = [ledger.run(run)["created_at"] for run in runs]
     for before, after in pairwise(ledger.releases()):
-        newest = sum(at < after["from_at"] for at in began) - 1
-        place = newest if after["run"] is None else runs.index(after["run"])
         if before["version"] != after["version"]:
-            yield Swap(place, before["version"], after["version"])
+            yield Swap(sum(at <= after["from_at"] for at in began) - 1, before["version"], after["version"])
