@@ -1,6 +1,6 @@
 """What the gate's policies do with models of which the truth is known, in simulation: single decisions, then histories.
 
-    python benchmarks/gate.py [--runs 20000] [--histories 60] [--seed 1]
+    python benchmarks/gate.py [--runs 20000] [--histories 30] [--seed 1]
 
 Champion and candidate decide about the same rows; how often each is right is set by the world. In `equal` worlds every
 promotion is a false one: their share is given with the lower end of its 99 % interval (Clopper and Pearson).
@@ -126,7 +126,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20_000, help="of each cell in which the models are equal")
-    parser.add_argument("--histories", type=int, default=60, help="of each world over time")
+    parser.add_argument("--histories", type=int, default=30, help="of each world over time")
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
     headers = ["policy", "the candidate is", *(f"{size:,} rows" for size in _SIZES)]
