@@ -269,6 +269,24 @@ def models(home: Path, json_: bool) -> None:
         click.echo(listings.as_json(both) if json_ else listings.models(versions, releases))
 
 
+@cli.command(example="churnwatch replay --policy always --policy proven")
+@click.option("--policy", "policies", multiple=True, metavar="POLICY",
+              help="better, proven, strict, always or never; may be repeated (default: all).")  # fmt: skip
+@click.option("--json", "json_", is_flag=True, help="As JSON, with every run.")
+@click.pass_obj
+def replay(home: Path, policies: tuple[str, ...], json_: bool) -> None:
+    """Go through the home's own history by other policies: what would have served, and what it was worth."""
+    from churnwatch.daemon import listings
+    from churnwatch.daemon import replay as history
+    from churnwatch.pipeline.replay import POLICIES
+
+    for policy in policies:
+        if policy not in POLICIES:
+            raise UsageError(f"--policy {policy}: there is no such policy; there are {', '.join(POLICIES)}.")
+    found = history.look(home, policies)
+    click.echo(listings.as_json(found) if json_ else history.in_words(found))
+
+
 def _version(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None

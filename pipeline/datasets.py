@@ -20,7 +20,8 @@ from churnwatch.pipeline.late_labels import LABELS
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Classified, Opened, Refused, Source
-from churnwatch.pipeline.records import Profile
+from churnwatch.pipeline.records import Profile, SourceFile
+from churnwatch.pipeline.scan import look
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home, Settings
 
@@ -72,6 +73,17 @@ def pinned(settings: Settings, ledger: Reader, dataset: str = MAIN) -> Dialect |
     """Return the dialect in which the newest file of a data set was read, None before there is one."""
     known = [row["text"] for row in ledger.dialects() if role(settings, row["path"]) == dataset]
     return Dialect(**json.loads(known[-1])) if known else None
+
+
+def tests(home: Home) -> list[Source]:
+    """Return the files of the test folder."""
+    if not home.tests.exists():
+        return []
+    seen = sorted(look(home.tests).items(), key=lambda each: each[0].path)
+    return [
+        Source(SourceFile(number, s.path, s.size_bytes, s.mtime_ns, s.ctime_ns, "", ""), path)
+        for number, (s, path) in enumerate(seen, start=1)
+    ]
 
 
 class Intake:

@@ -78,12 +78,17 @@ def dataset(schema: Schema, engine: Engine, parts: Sequence[Path], *, key: Seque
     scanned = engine.scan(parts)
     if not key:
         return scanned
+    return (
+        f"(SELECT * FROM (SELECT *, row_number() OVER ({newest_first(schema, key)}) AS _key FROM {scanned}) AS k"
+        " WHERE _key = 1)"
+    )
+
+
+def newest_first(schema: Schema, key: Sequence[str]) -> str:
+    """Return the window over the rows of one key, the one that counts first."""
     newest = f"{name(schema.date)} DESC NULLS LAST, " if schema.date else ""
     keys = ", ".join(name(column) for column in key)
-    return (
-        f"(SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {keys}"
-        f" ORDER BY {newest}_batch DESC, _line DESC) AS _key FROM {scanned}) AS k WHERE _key = 1)"
-    )
+    return f"PARTITION BY {keys} ORDER BY {newest}_batch DESC, _line DESC"
 
 
 def current_customers(schema: Schema, source: str) -> str | None:

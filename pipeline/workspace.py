@@ -11,7 +11,7 @@ from typing import Any
 
 from sklearn.model_selection import FixedThresholdClassifier
 
-from churnwatch.pipeline import features, registry
+from churnwatch.pipeline import datasets, features, registry
 from churnwatch.pipeline.datasets import Dataset, paths, pinned, role
 from churnwatch.pipeline.engine import DuckDB, Engine, name
 from churnwatch.pipeline.evaluate import evaluate
@@ -20,8 +20,7 @@ from churnwatch.pipeline.features import Featured, Rows
 from churnwatch.pipeline.holdout import Holdout, forward, from_test_folder, from_window
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
-from churnwatch.pipeline.records import CLOCK, Batch, Model, SourceFile
-from churnwatch.pipeline.scan import look
+from churnwatch.pipeline.records import CLOCK, Batch, Model
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home
 
@@ -87,14 +86,7 @@ class Surroundings:
 
     def tests(self) -> list[Source]:
         """Return the files of the test folder."""
-        folder = self.home.tests
-        if not folder.exists():
-            return []
-        seen = sorted(look(folder).items(), key=lambda each: each[0].path)
-        return [
-            Source(SourceFile(number, s.path, s.size_bytes, s.mtime_ns, s.ctime_ns, "", ""), path)
-            for number, (s, path) in enumerate(seen, start=1)
-        ]
+        return datasets.tests(self.home)
 
     @cached_property
     def top_share(self) -> float:
