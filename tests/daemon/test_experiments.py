@@ -9,6 +9,7 @@ import pytest
 from churnwatch.daemon import experiment_lists, experiments
 from churnwatch.daemon.experiment_lists import Listed
 from churnwatch.daemon.experiments import Asked
+from churnwatch.pipeline import learning_curve
 from churnwatch.pipeline.errors import UsageError
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Experiment, ExperimentMetric
@@ -62,7 +63,10 @@ def test_what_no_settings_could_be_is_refused_with_its_option(asked: Asked, line
 # -- the commands ----------------------------------------------------------------------------------------------
 
 
-def test_experiments_are_made_listed_and_compared(own: Home, churnwatch: Churnwatch) -> None:
+def test_experiments_are_made_listed_and_compared(
+    own: Home, churnwatch: Churnwatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning_curve, "SHARES", (0.4, 1.0))
     home = ("--home", str(own.path))
     assert churnwatch(*home, "experiments").out == "No experiments yet; see `churnwatch experiment --help`.\n"
     asked = ("experiment", "-p", "logistic.C=0.01", "--cv", "3", "--note", "less free")

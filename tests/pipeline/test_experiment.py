@@ -9,7 +9,7 @@ import joblib
 import msgspec
 import pytest
 
-from churnwatch.pipeline import backup, experiment, files, registry, run, schemas, settings
+from churnwatch.pipeline import backup, experiment, files, learning_curve, registry, run, schemas, settings
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import DataError, LedgerError, NotFoundError, SettingsError
 from churnwatch.pipeline.experiment import Wanted, changed, conduct
@@ -144,7 +144,8 @@ def test_the_same_again_is_the_same_experiment_and_is_made_once(released: Home) 
     assert (other.experiment, is_new) == (2, True)
 
 
-def test_a_learning_curve_is_recorded_and_drawn(released: Home) -> None:
+def test_a_learning_curve_is_recorded_and_drawn(released: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning_curve, "SHARES", (0.2, 0.4, 1.0))
     made, _ = _conduct(released, curve=True)
     assert made.learning_curve is not None
     assert made.learning_curve.endswith(".")
@@ -301,7 +302,7 @@ def test_what_a_run_records_meanwhile_changes_nothing(
 
 
 def test_a_backup_holds_experiments(released: Home, tmp_path: Path) -> None:
-    made, _ = _conduct(released, curve=True, **STRONGER)
+    made, _ = _conduct(released, **STRONGER)
     found = backup.backup(released, tmp_path / "home.tar")
     assert found.problems == ()
     home, _ = backup.restore(tmp_path / "home.tar", tmp_path / "restored")
