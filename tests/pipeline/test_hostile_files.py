@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from churnwatch.pipeline import compaction, promotion, registry, run, schemas, steps
+from churnwatch.pipeline import compaction, learning, predicting, promotion, registry, run, schemas
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.settings import Home
@@ -216,7 +216,7 @@ def test_the_clock_going_backwards_changes_nothing_but_times(
     home = make_home(SETTINGS)
     for number, month in enumerate(telco[:3]):
         now = datetime(2030 - number, 1, 1, tzinfo=UTC)
-        for module in (run, promotion, steps, schemas, compaction):
+        for module in (run, promotion, learning, predicting, schemas, compaction):
             monkeypatch.setattr(module, "utc_now", lambda now=now: now)
         (home.source / f"{9 - number}.csv").write_bytes(month.read_bytes())
         assert _worked(home)[f"{9 - number}.csv"]["accepted"] == 240
