@@ -70,7 +70,8 @@ def measure(at: Workspace) -> None:
         return
     found = _measured(at, champion.model, model, known, _of_batches(at, at.batches))
     waiting = at.ledger.unlearned_batches()
-    if len(waiting) > len(at.batches) and any(each.band is Band.UNRESOLVED for each in found):
+    too_few = any(each.band is Band.UNRESOLVED for each in found if each.kind is DriftKind.COLUMN)
+    if too_few and len(waiting) > len(at.batches):
         found = _measured(at, champion.model, model, known, _of_batches(at, waiting))
     at.ledger.add_all(found)
 
@@ -212,7 +213,7 @@ def _why_train(at: Workspace, found: Sequence[Drift]) -> str | None:
     """Say why a model is trained where nothing deviates, with no words where that is the rule; None: it is not."""
     if at.is_scheduled or _is_due(at):
         since = at.ledger.last_training(besides=at.run) or ""
-        return f"Trained since nothing was from {since[:10]} on (retrain.every)."
+        return f"Trained by the clock: the last training was on {since[:10]} (retrain.every)."
     return None if found and at.home.settings.retrain.when == "drift" else ""
 
 

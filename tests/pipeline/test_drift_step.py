@@ -179,7 +179,7 @@ def test_rows_that_wait_are_learned_from_once_it_is_time_though_no_file_came(
     _later(monkeypatch, 7.1)
     [outcome] = _work(home)
     assert outcome.status is Status.DONE
-    assert "Trained since nothing was from " in outcome.line
+    assert "Trained by the clock: the last training was on " in outcome.line
     assert _ask(home, lambda ledger: ledger.run(3))["reason"] == "clock"
     assert _models(home) == 2
     assert len(_ask(home, lambda ledger: ledger.predictions(3))) == 1
