@@ -176,12 +176,13 @@ def _refuse_other_features(at: Surroundings) -> None:
 
 
 def _measured(at: Surroundings, candidate: Candidate, given: _Given, wanted: Wanted, progress: Progress) -> Measured:
-    on_train, on_holdout = (_split(at, candidate, rows) for rows in (given.rows, given.judged))
+    known = candidate.window.within(given.rows)
+    on_train, on_holdout = (_split(at, candidate, rows) for rows in (known, given.judged))
     points: tuple[Point, ...] = ()
     if wanted.curve:
         progress("learning curve")
         points = tuple(
-            learning_curve.measure(candidate, given.rows, given.judged, wanted.training,
+            learning_curve.measure(candidate, known, given.judged, wanted.training,
                                    numeric=at.learned.numeric, categorical=at.learned.categorical)
         )  # fmt: skip
     sentence, champion, difference = _compared(at, candidate, given, on_holdout)

@@ -9,7 +9,6 @@ from pathlib import Path
 import matplotlib as mpl
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -58,21 +57,24 @@ def measure(
 
     Args:
         candidate: trained on all rows; the others have its estimator and parameters, and thresholds of their own.
-        rows: what it learned from.
+        rows: what it learned from, in its window.
         judged: the holdout.
         training: how it was trained.
         numeric: columns of numbers.
         categorical: columns of texts.
     """
+    found_before = {each.estimator: each.parameters for each in candidate.searches}
     alike = msgspec.structs.replace(
         training,
         mode="refit",
         estimators=(candidate.estimator,),
-        parameters={**training.parameters, candidate.estimator: candidate.parameters},
+        parameters={**training.parameters, **found_before, candidate.estimator: candidate.parameters},
+        window="all",
+        half_life=candidate.window.half_life,
     )
     drawn = _drawn(rows, training.seed)
     for share in SHARES[:-1]:
-        part = _part(rows, drawn < share)
+        part = rows.where(drawn < share)
         try:
             found = train(part, alike, numeric=numeric, categorical=categorical)
         except DataError:
@@ -88,16 +90,6 @@ def _drawn(rows: Rows, seed: int) -> Floats:
     names = numbers if rows.ids is None else rows.ids.fillna(numbers)
     hashed = pd.util.hash_pandas_object(names.astype("object"), index=False, hash_key=f"{seed:016d}"[-16:])
     return hashed.to_numpy() / 2.0**64
-
-
-def _part(rows: Rows, kept: npt.NDArray[np.bool_]) -> Rows:
-    return Rows(
-        rows.X[kept],
-        rows.y[kept],
-        None if rows.ids is None else rows.ids[kept],
-        rows.batches[kept] if len(rows.batches) else rows.batches,
-        None if rows.dates is None else rows.dates[kept],
-    )
 
 
 def _point(model: Candidate, learned: Rows, judged: Rows) -> Point:

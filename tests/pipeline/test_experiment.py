@@ -9,7 +9,7 @@ import joblib
 import msgspec
 import pytest
 
-from churnwatch.pipeline import backup, experiment, files, learning_curve, registry, run, schemas, settings
+from churnwatch.pipeline import backup, experiment, files, learning_curve, registry, run, schemas, settings, windows
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import DataError, LedgerError, NotFoundError, SettingsError
 from churnwatch.pipeline.experiment import Wanted, changed, conduct
@@ -18,6 +18,7 @@ from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Experiment, ExperimentMetric, Status
 from churnwatch.pipeline.sample_settings import settings_for
 from churnwatch.pipeline.settings import Home, Training
+from churnwatch.pipeline.windows import Window
 from churnwatch.pipeline.workspace import Surroundings
 
 pytestmark = pytest.mark.usefixtures("fewer_thresholds")
@@ -159,6 +160,19 @@ def test_a_learning_curve_is_recorded_and_drawn(released: Home, monkeypatch: pyt
     plain, is_new = _conduct(released)
     assert is_new
     assert plain.learning_curve is None
+
+
+def test_training_rows_are_those_of_the_window_that_was_chosen(released: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "compare", lambda *_: ())
+    monkeypatch.setattr(windows, "choose", lambda _: Window(last=1))
+    monkeypatch.setattr(learning_curve, "SHARES", (0.5, 1.0))
+    made, _ = _conduct(released, window="compare", curve=True)
+    assert made.train_rows < 240
+    assert _metrics(released, 1)["candidate", "train", "f1"].rows == made.train_rows
+    with Ledger.open(released.ledger) as ledger:
+        sizes = {m.trained_on for m in ledger.experiment_metrics(1)} - {None}
+    assert len(sizes) == 2
+    assert max(sizes, key=lambda size: size or 0) == made.train_rows
 
 
 def test_a_model_that_learned_by_heart_is_warned_of(released: Home) -> None:
