@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from churnwatch.pipeline import drift_words, files, scan
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import DataError
-from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import UNREADABLE, Band, Decision, FileState
 from churnwatch.pipeline.settings import Home
 
@@ -75,6 +75,9 @@ def _model(ledger: Reader) -> Iterator[str]:
     """The model in use did no better on the newest rows than saying of everybody that they leave."""
     champion = ledger.champion()
     tested = ledger.newest_prequential(champion.model.version) if champion is not None else []
+    if any(row["name"] == "mae" for row in tested):
+        yield from _model_of_amounts(tested)
+        return
     counts: Counter[str] = Counter()
     for row in tested:
         counts[row["name"]] += row["value"] or 0
@@ -100,6 +103,22 @@ def _drift(ledger: Reader) -> Iterator[str]:
         deviation = drift_words.percent(first.deviation_percent / 100)
         asked = " (a request to score)" if first.file is not None else ""
         yield f"run {first.run}{asked}: {first.cause} (deviation {deviation}); no model was trained on such rows yet"
+
+
+def _model_of_amounts(tested: Sequence[Row]) -> Iterator[str]:
+    """Its squared errors on the newest rows are as large as if it expected the mean of everybody."""
+    by_batch: dict[int, dict[str, float]] = defaultdict(dict)
+    for row in tested:
+        by_batch[row["batch"]][row["name"]] = row["value"]
+        by_batch[row["batch"]]["rows"] = row["rows"]
+    known = [each for each in by_batch.values() if "r2" in each]
+    missed = sum(each["rows"] * each["rmse"] ** 2 for each in known)
+    spread = sum(each["rows"] * each["rmse"] ** 2 / (1 - each["r2"]) for each in known if each["r2"] < 1)
+    if sum(each["rows"] for each in known) >= 2 * _ENOUGH_ROWS and missed >= spread:
+        yield (
+            f"on the new rows of run {tested[0]['run']} the model in use was no better than expecting the mean of"
+            f" everybody (R² {1 - missed / spread:.2f})"
+        )
 
 
 def _files(home: Home, ledger: Reader) -> Iterator[str]:

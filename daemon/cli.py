@@ -355,14 +355,14 @@ def unpin(home: Path, why: str | None) -> None:
 @click.option("-o", "--output", type=_FILE, help="Where to (default: beside the file).")
 @click.pass_obj
 def predict(home: Path, file: Path, output: Path | None) -> None:
-    """Predict a file's customers: probability, decision at the threshold, and model version."""
+    """Predict a file's customers: probability, decision at the threshold, and model version; or amount and version."""
     from churnwatch.daemon.commands import predict_csv
 
     target = output or file.with_name(f"{file.stem}-predicted.csv")
-    rows, positives, told = predict_csv(home, file, target)
+    said, told = predict_csv(home, file, target)
     for line in told:
         click.echo(f"{file.name}: {line}", err=True)
-    click.echo(f"{target}: {rows:,} customers, {positives:,} of them expected to leave")
+    click.echo(f"{target}: {said}")
 
 
 @cli.command(example="churnwatch read strange.csv -o plain.csv")

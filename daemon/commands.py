@@ -15,6 +15,7 @@ from churnwatch.pipeline import datasets, export, feature_step, files, predict_f
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import duckdb_engine
 from churnwatch.pipeline.errors import NotFoundError
+from churnwatch.pipeline.metrics import amount
 from churnwatch.pipeline.run import Outcome
 from churnwatch.pipeline.settings import Home
 
@@ -43,10 +44,10 @@ def run_once(folder: Path, progress: Callable[[str], None]) -> list[Outcome]:
             time.sleep(_LOOK_EVERY_S)
 
 
-def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, list[str]]:
+def predict_csv(folder: Path, source: Path, output: Path) -> tuple[str, list[str]]:
     """Predict a file's customers with the champion.
 
-    Returns how many rows were predicted, how many are decided to leave, and what there is to say about the file.
+    Returns what was predicted in words, and what there is to say about the file.
 
     Raises:
         NotFoundError: there is no champion yet.
@@ -68,7 +69,10 @@ def predict_csv(folder: Path, source: Path, output: Path) -> tuple[int, int, lis
         f"{each.rows} row(s) left out, first on line {each.first_line}: {each.column_name or 'row'} {each.reason}"
         for each in loaded.quarantines
     ]
-    return len(found.table), found.positives, [*opened.findings, *left_out]
+    said = f"{found.positives:,} of them expected to leave"
+    if found.amount is not None:
+        said = f"{amount(found.amount)} expected of them in all"
+    return f"{len(found.table):,} customers, {said}", [*opened.findings, *left_out]
 
 
 def export_csv(folder: Path, output: Path) -> int:

@@ -14,7 +14,9 @@ from tabulate import tabulate
 
 from churnwatch.pipeline import coverage
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.metrics import HEADLINES, METRICS
 from churnwatch.pipeline.scan import on_one_line
+from churnwatch.pipeline.settings import Task
 
 Row = Mapping[str, Any]
 _LEAST_WIDTH = 30
@@ -74,7 +76,7 @@ def runs(rows: Sequence[Row]) -> str:
         ((r["run"], moment(r["started_at"]), r["status"], r["wall_s"], r["attempt"], r["decision"],
           r["candidate_value"], r["champion_value"] if r["champion"] else None,
           r["sentence"] or r["note"] or r["error"]) for r in rows),
-        ("run", "began (UTC)", "status", "s", "attempt", "decision", "F1 new", "F1 old", "what came of it"),
+        ("run", "began (UTC)", "status", "s", "attempt", "decision", "new", "old", "what came of it"),
     )  # fmt: skip
 
 
@@ -220,10 +222,13 @@ def _estimated(rows: Sequence[Row]) -> str:
 
 def models(rows: Sequence[Row], releases: Sequence[Row]) -> str:
     """Return the model versions, and what served when, by whom and why."""
+    amounts = any(r["mae"] is not None for r in rows)
+    metric = HEADLINES[Task.REGRESSION if amounts else Task.CLASSIFICATION]
+    judged = f"{METRICS[metric].title} on the holdout"
     versions = table(
-        ((f"v{r['version']}", r["estimator"], r["f1"], r["train_rows"], r["run"], moment(r["created_at"]),
+        ((f"v{r['version']}", r["estimator"], r[metric], r["train_rows"], r["run"], moment(r["created_at"]),
           r["decision"]) for r in rows),
-        ("version", "estimator", "F1 on the holdout", "trained on", "run", "made (UTC)", "decision"),
+        ("version", "estimator", judged, "trained on", "run", "made (UTC)", "decision"),
     )  # fmt: skip
     served = table(
         ((f"v{r['version']}", moment(r["from_at"]), moment(r["until_at"] or "now"), r["kind"], r["actor"], r["why"])

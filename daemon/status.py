@@ -13,6 +13,7 @@ from churnwatch.pipeline import coverage, drift_words, settings
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import ChurnwatchError
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.metrics import HEADLINES, METRICS
 from churnwatch.pipeline.scan import on_one_line
 from churnwatch.pipeline.settings import Home
 
@@ -60,7 +61,7 @@ def _known(home: Home, ledger: Reader) -> dict[str, Any]:
         if champion is None
         else {
             "version": champion.model.version,
-            "f1": champion.f1,
+            champion.metric: champion.value,
             "since": champion.since,
             "estimator": champion.model.estimator,
             "holdout_rows": champion.holdout_rows,
@@ -171,14 +172,16 @@ def _lines(state: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
 def _champion(champion: dict[str, Any] | None) -> str:
     if champion is None:
         return "none yet"
-    f1 = (
+    metric = next(name for name in HEADLINES.values() if name in champion)
+    value, of = champion[metric], METRICS[metric]
+    known = (
         "not measured"
-        if champion["f1"] is None
-        else f"F1 {champion['f1']:.3f} on {champion['holdout_rows']:,} holdout rows"
+        if value is None
+        else f"{of.title} {of.shown(value)} on {champion['holdout_rows']:,} holdout rows"
     )
     pinned = ", pinned" if champion["pinned"] else ""
     since = champion["since"][:16].replace("T", " ")
-    return f"v{champion['version']} ({champion['estimator']}), {f1}, since {since} UTC{pinned}"
+    return f"v{champion['version']} ({champion['estimator']}), {known}, since {since} UTC{pinned}"
 
 
 def _expected(estimate: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from churnwatch.pipeline.bins import Bins, bin_name, interval
 from churnwatch.pipeline.drift import Deviation
 from churnwatch.pipeline.drift_words import percent
+from churnwatch.pipeline.metrics import METRICS
 
 _LONGEST = 40  # characters of a category
 _NEARLY_ALL = 0.8  # of a deviation
@@ -54,6 +55,7 @@ def of_share(before: float, now: float) -> str:
     return f"the share of leavers went from {percent(before)} to {percent(now)}"
 
 
-def of_losses(before: float, now: float) -> str:
-    """Say how the log loss of the model in use changed."""
-    return f"the model in use: log loss {now:.3f} on the new rows, {before:.3f} on its holdout"
+def of_losses(before: float, now: float, metric: str = "log_loss") -> str:
+    """Say how the log loss, or the mean absolute error, of the model in use changed."""
+    of = METRICS[metric]
+    return f"the model in use: {of.title} {of.shown(now)} on the new rows, {of.shown(before)} on its holdout"

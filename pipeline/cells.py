@@ -160,9 +160,14 @@ def holdout(schema: Schema) -> str:
 
 
 def label(schema: Schema) -> str:
-    """Return the SQL of the label: 1 for the positive value, 0 for another, NULL where the target is missing."""
+    """Return the SQL of the label: 1 for the positive value, 0 for another, NULL where the target is missing.
+
+    Where amounts are predicted, it is the target itself.
+    """
     if schema.target is None:
         return "CAST(NULL AS INTEGER)"
+    if schema.positive is None:
+        return f"CAST({name(schema.target)} AS DOUBLE)"
     target, kind = name(schema.target), schema.columns[schema.target].type
     if kind in (ColumnType.INTEGER, ColumnType.NUMBER):
         positive = f"TRY_CAST({literal(schema.positive)} AS DOUBLE)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from churnwatch.pipeline import paired, row_bootstrap
 from churnwatch.pipeline.metrics import METRICS, Metric, Needs
 from churnwatch.pipeline.paired import Cells
 
-Labels = npt.NDArray[np.int64]
+Labels = npt.NDArray[Any]  # classes and decisions as int64, or amounts as float64
 Floats = npt.NDArray[np.float64]
 
 
@@ -37,9 +38,9 @@ class Compared:
 
     Attributes:
         metric: one of `METRICS`.
-        y: (n,) labels, 0 or 1, in the order in which they came.
-        champion: (n,) the champion's decisions.
-        candidate: (n,) the candidate's decisions.
+        y: (n,) labels, 0 or 1, or amounts, in the order in which they came.
+        champion: (n,) the champion's decisions, or the amounts that it expects.
+        candidate: (n,) the candidate's.
         probabilities: (n,) of champion and candidate, where the metric is of these.
     """
 
@@ -63,15 +64,20 @@ class Compared:
         """How many rows there are."""
         return len(self.y)
 
+    @property
+    def of_amounts(self) -> bool:
+        """Whether amounts are compared."""
+        return self.of.needs is Needs.AMOUNTS
+
     @cached_property
-    def cells(self) -> Cells:
-        """How many rows fall into each of the eight cells of target × champion × candidate."""
-        return paired.count_cells(self.y, self.champion, self.candidate)
+    def cells(self) -> Cells | None:
+        """How many rows fall into each of the eight cells of target × champion × candidate; amounts have none."""
+        return None if self.of_amounts else paired.count_cells(self.y, self.champion, self.candidate)
 
     @property
     def positives(self) -> int:
-        """How many rows are positive."""
-        return sum(self.cells[4:])
+        """How many rows are positive, of amounts how many are above nought."""
+        return int(np.sum(self.y > 0))
 
     @cached_property
     def values(self) -> tuple[float, float]:
@@ -83,7 +89,7 @@ class Compared:
         if self.of.needs is Needs.DECISIONS:
             old, new = paired.values(self.metric, np.array([self.cells], dtype=np.float64))[0]
         else:
-            old, new = (row_bootstrap.value(self.metric, self.y, each) for each in self._probabilities)
+            old, new = (row_bootstrap.value(self.metric, self.y, each) for each in self._numbers)
         return float(old), float(new)
 
     @property
@@ -92,9 +98,21 @@ class Compared:
         return (self.values[1] - self.values[0]) * self.of.sign
 
     @property
+    def scale(self) -> float:
+        """What a difference of 1 is: the champion's value where differences count as shares of it."""
+        return self.values[0] if self.of.relative else 1.0
+
+    @property
     def values_in_words(self) -> str:
         """Both values in words."""
-        return f"{self.values[1]:.3f} against {self.values[0]:.3f} on the same {self.rows:,} holdout rows"
+        old, new = (self.of.shown(value) for value in self.values)
+        return f"{new} against {old} on the same {self.rows:,} holdout rows"
+
+    def in_words(self, delta: float) -> str:
+        """Return a difference in words, with its sign: above nought is better."""
+        if not self.of.relative:
+            return f"{delta:+.4f}"
+        return f"{delta / self.scale:+.2%}".replace("%", " %") if self.scale else "none"
 
     @property
     def facts(self) -> str:
@@ -103,13 +121,11 @@ class Compared:
 
     def spread(self, *, resamples: int, seed: int) -> Spread:
         """Return how far the difference may be luck, by drawing rows anew, and where it can be by swapping."""
-        if self.of.needs is Needs.DECISIONS:
+        if self.cells is not None and self.of.needs is Needs.DECISIONS:
             drawn = paired.bootstrap(self.metric, self.cells, resamples=resamples, seed=seed)
             swapped = paired.swap_test(self.metric, self.cells, resamples=resamples, seed=seed)
         else:
-            drawn = row_bootstrap.bootstrap_rows(
-                self.metric, self.y, *self._probabilities, resamples=resamples, seed=seed
-            )
+            drawn = row_bootstrap.bootstrap_rows(self.metric, self.y, *self._numbers, resamples=resamples, seed=seed)
             swapped = self._swapped(resamples, seed)
         deltas = (drawn[1] - drawn[0]) * self.of.sign
         low, high = np.quantile(deltas, [0.05, 0.95])
@@ -119,7 +135,7 @@ class Compared:
     def _swapped(self, resamples: int, seed: int) -> float:
         if self.metric not in row_bootstrap.LOSSES:
             return 0.0
-        return row_bootstrap.swap_rows(self.metric, self.y, *self._probabilities, resamples=resamples, seed=seed)
+        return row_bootstrap.swap_rows(self.metric, self.y, *self._numbers, resamples=resamples, seed=seed)
 
     def wealth(self) -> float:
         """Return the most that a bet on the candidate ever came to, row by row; see `paired.wealth`."""
@@ -127,6 +143,11 @@ class Compared:
             old, new = self._probabilities
             return paired.wealth((old - self.y) ** 2 - (new - self.y) ** 2)
         return paired.wealth(paired.gains(self.metric, self.y, self.champion, self.candidate))
+
+    @property
+    def _numbers(self) -> tuple[Floats, Floats]:
+        """What the metric is computed from: the amounts of both, or their probabilities."""
+        return (self.champion, self.candidate) if self.of_amounts else self._probabilities
 
     @property
     def _probabilities(self) -> tuple[Floats, Floats]:

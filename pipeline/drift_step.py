@@ -155,6 +155,9 @@ def _target(at: Workspace, before: Reference, current: _Current) -> list[_Questi
     rows, positives = (sum(getattr(each, name) for each in current.batches) for name in ("labelled", "positives"))
     if not rows or not before.rows:
         return []
+    if before.target is not None:  # an amount is spread as any other column is
+        now = reference.of_target(before.target, current.engine, current.source, where=current.where)
+        return [_spread(DriftKind.COLUMN, before.target, now.rows)]
     spread = Spread((before.rows - before.positives, before.positives), (rows - positives, positives))
     return [_Question(DriftKind.TARGET, at.home.settings.target, spread, rows, before.rows)]
 
@@ -164,20 +167,21 @@ def _prediction(at: Workspace, known: Reference, model: Any, current: _Current) 
         return []
     query = f"SELECT * FROM {current.source} AS s WHERE {current.where}"
     found = predict.predict(model, at.learned, current.engine, query, keep=[], version="")
-    rows = bins.count_numbers(known.probability, found.table["probability"].to_numpy())
+    rows = bins.count_numbers(known.probability, found.predictions)
     return [_spread(DriftKind.PREDICTION, known.probability, rows.tolist())] if rows.sum() else []
 
 
 def _concept(at: Workspace, known: Reference, version: Model, current: _Current) -> list[_Question]:
     batches, before = {each.batch for each in current.batches}, known.log_loss
+    metric = "mae" if at.schema.predicts_amounts else "log_loss"
     tested = [row for row in at.ledger.metrics(version=version.version, split="prequential")
-              if row["name"] == "log_loss" and row["batch"] in batches]  # fmt: skip
+              if row["name"] == metric and row["batch"] in batches]  # fmt: skip
     rows = sum(row["rows"] for row in tested)
     if not rows or before is None or not before.mean:
         return []
     mean = float(np.average([row["value"] for row in tested], weights=[row["rows"] for row in tested]))
     losses = Losses(before.mean, before.std, before.skewness, before.rows, mean, rows)
-    return [_Question(DriftKind.CONCEPT, "log_loss", losses, rows, before.rows)]
+    return [_Question(DriftKind.CONCEPT, metric, losses, rows, before.rows)]
 
 
 def _cause(question: _Question, deviation: Deviation) -> str | None:
@@ -185,7 +189,7 @@ def _cause(question: _Question, deviation: Deviation) -> str | None:
         return None
     compared = question.compared
     if isinstance(compared, Losses):
-        return causes.of_losses(compared.mean, compared.new_mean)
+        return causes.of_losses(compared.mean, compared.new_mean, question.column)
     if question.bins is None:
         assert isinstance(compared, Spread)  # noqa: S101 - what is no log loss is spread over bins
         return causes.of_share(*(each[1] / sum(each) for each in (compared.reference, compared.current)))

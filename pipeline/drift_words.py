@@ -22,6 +22,8 @@ def percent(share: float) -> str:
 
 def what(drift: Drift) -> str:
     """Name what deviates without any value of the data: these words may stand in a log."""
+    if drift.kind is DriftKind.CONCEPT and drift.column_name == "mae":
+        return "the error of the model in use"
     return _NAMES.get(drift.kind, drift.column_name)
 
 

@@ -35,6 +35,8 @@ def of_request(at: Workspace, probability: Floats, champion: Model, file: int) -
 def _of_rows(
     at: Workspace, probability: Floats, version: Model, *, batch: int | None = None, file: int | None = None
 ) -> list[Metric]:
+    if at.schema.predicts_amounts:
+        return []  # no amount says by itself how far off it is
     return [
         Metric(at.run, version.version, "champion", "estimated", each.name, each.value, len(probability), batch,
                each.low, each.high, file)
@@ -55,6 +57,8 @@ def of_batch(at: Workspace, rows: Rows, probability: Floats, champion: Model, ba
 
 def compare(at: Workspace) -> None:
     """Hold the estimates of requests against the labels that came since, where those are enough."""
+    if at.schema.predicts_amounts:
+        return
     requests = {each.batch: each for each in at.ledger.requests()}
     answers = {row["file"]: row for row in at.ledger.predictions() if row["file"] is not None}
     known: dict[int, list[tuple[int, int, int]]] = {}

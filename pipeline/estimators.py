@@ -50,12 +50,20 @@ class _Known:
     texts: bool = False
 
 
+BOOSTING = {
+    "learning_rate": 0.04,
+    "max_iter": 250,
+    "max_leaf_nodes": 8,
+    "max_features": 0.5,
+    "min_samples_leaf": 10,
+    "l2_regularization": 1.0,
+    "early_stopping": False,
+}
 _BY_NAME = {
     "logistic": _Known("sklearn.linear_model.LogisticRegression", {"max_iter": 1000}, trees=False),
     "boosting": _Known(
         "sklearn.ensemble.HistGradientBoostingClassifier",
-        {"learning_rate": 0.04, "max_iter": 250, "max_leaf_nodes": 8, "max_features": 0.5, "min_samples_leaf": 10,
-         "l2_regularization": 1.0, "early_stopping": False},
+        BOOSTING,
     ),
     "deep_boosting": _Known(
         "sklearn.ensemble.HistGradientBoostingClassifier",
@@ -117,7 +125,7 @@ def build(
         wanted = {"cat_features": [len(numeric) + place for place in range(len(categorical))], **wanted}
     else:
         few = [column for column in categorical if column not in many]
-        texts = [("text", _one_hot(), few), ("many", _by_target(seed), list(many))]
+        texts = [("text", one_hot(), few), ("many", _by_target(seed), list(many))]
     numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     columns = ColumnTransformer([("number", numbers if filled else "passthrough", list(numeric)), *texts])
     if known.extra is None:
@@ -144,7 +152,8 @@ def fitted_parts(pipeline: Pipeline) -> Pipeline:
     return Pipeline([step for step in pipeline.steps if step[0] != _RESAMPLING])
 
 
-def _one_hot() -> OneHotEncoder:
+def one_hot() -> OneHotEncoder:
+    """Return what makes columns of texts to columns of numbers, one for each category that is not rare."""
     return OneHotEncoder(
         min_frequency=_RARE_ROWS,
         max_categories=_MOST_CATEGORIES,

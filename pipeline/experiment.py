@@ -33,7 +33,7 @@ from churnwatch.pipeline.manifest import made_of, traced
 from churnwatch.pipeline.measured import Measured, Split, records
 from churnwatch.pipeline.overfitting import estimates
 from churnwatch.pipeline.records import Experiment, Model
-from churnwatch.pipeline.settings import Home, Training
+from churnwatch.pipeline.settings import Home, Task, Training
 from churnwatch.pipeline.train import Candidate, Floats, Untrainable, probabilities, train
 from churnwatch.pipeline.workspace import Surroundings
 
@@ -99,8 +99,10 @@ def conduct(
     Raises:
         NotFoundError: nothing was ingested yet.
         DataError: there is nothing to train on, or the estimator cannot be trained on it.
-        SettingsError: an estimator or a parameter that does not exist.
+        SettingsError: an estimator or a parameter that does not exist, or a home that predicts amounts.
     """
+    if home.settings.task is Task.REGRESSION:
+        raise SettingsError("settings.yaml: task: experiments are of classifications only; this home predicts amounts.")
     settings = msgspec.structs.replace(home.settings, training=wanted.training)
     altered = msgspec.structs.replace(home, settings=settings)
     at = Surroundings(altered, ledger, local, local, schemas.current(altered, ledger))
@@ -276,7 +278,7 @@ def _written(
     return registry.write_version(
         folder,
         candidate.model,
-        f1=found.holdout.values.get("f1"),
+        score=found.holdout.values.get("f1"),
         ingested=given.ingested,
         manifest={"experiment": folder.name, **told},
         draw=draw,

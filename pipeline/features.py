@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +23,14 @@ class Rows:
 
     Attributes:
         X: (n, features) numbers as float64 with NaN, texts as str with missing values.
-        y: (n,) labels, 1 for the positive value; empty where there are none to know.
+        y: (n,) labels, int64, 1 for the positive value, or amounts as float64; empty where there are none to know.
         ids: (n,) customers' ids, None without an id column.
         batches: (n,) the batch that each row came with, which is also the order in time.
         dates: (n,) the rows' dates, None without a date column.
     """
 
     X: pd.DataFrame
-    y: npt.NDArray[np.int64]
+    y: npt.NDArray[Any]
     ids: pd.Series | None
     batches: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     dates: pd.Series | None = None
@@ -39,8 +40,8 @@ class Rows:
 
     @property
     def positives(self) -> int:
-        """How many labels are positive."""
-        return int(self.y.sum())
+        """How many labels are positive, of amounts how many are above nought."""
+        return int(np.sum(self.y > 0))
 
     def where(self, kept: npt.NDArray[np.bool_]) -> Rows:
         """Return some of the rows; `kept` has shape (n,)."""
@@ -94,16 +95,19 @@ def newest_first(schema: Schema, key: Sequence[str]) -> str:
 def current_customers(schema: Schema, source: str) -> str | None:
     """Return the query of the newest row of every customer who is not known to have left; None without an id.
 
+    Where amounts are predicted, nobody is known to have left.
+
     A customer without a name cannot be called, so rows without an id are not among them. The order is fixed, since
     the last digit of a probability depends on which rows are computed together.
     """
     if schema.id is None:
         return None
     newest = f"{name(schema.date)} DESC NULLS LAST, " if schema.date else ""
+    stays = "" if schema.predicts_amounts else " AND (_y IS NULL OR _y = 0)"
     return (
         f"SELECT * FROM (SELECT *, {cells.label(schema)} AS _y, row_number() OVER (PARTITION BY {name(schema.id)}"
         f" ORDER BY {newest}_batch DESC, _line DESC) AS _nth FROM {source} WHERE {name(schema.id)} IS NOT NULL) AS c"
-        f" WHERE _nth = 1 AND (_y IS NULL OR _y = 0) ORDER BY {name(schema.id)}"
+        f" WHERE _nth = 1{stays} ORDER BY {name(schema.id)}"
     )
 
 
@@ -119,7 +123,8 @@ def labelled_rows(schema: Schema, engine: Engine, source: str, *, where: str = "
     frame = found.to_pandas()
     ids = frame[schema.id] if schema.id else None
     dates = frame[schema.date] if schema.date else None
-    y, batches = (frame[column].to_numpy(dtype=np.int64) for column in ("_y", "_batch"))
+    y = frame["_y"].to_numpy(dtype=np.float64 if schema.predicts_amounts else np.int64)
+    batches = frame["_batch"].to_numpy(dtype=np.int64)
     return Rows(typed(frame, schema), y, ids, batches, dates)
 
 

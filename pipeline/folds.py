@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, StratifiedGroupKFold, StratifiedKFold
 
 from churnwatch.pipeline.features import Rows
 
@@ -33,6 +33,22 @@ def folds(rows: Rows, most: int, *, seed: int) -> Folds | None:
     else:
         found = list(PredefinedSplit(_dealt(rows.y, groups, number, seed)).split())
     return found if all(len(np.unique(rows.y[others])) > 1 for others, _ in found) else None
+
+
+def folds_of_amounts(rows: Rows, most: int, *, seed: int) -> Folds | None:
+    """Return each fold's training and test rows where labels are amounts, None where there are too few for any.
+
+    Args:
+        rows: the training rows.
+        most: how many folds, or fewer where there are fewer rows or customers.
+        seed: decides who is in which fold.
+    """
+    groups = _groups(rows) if _grouped(rows) else None
+    number = min(most, len(rows) if groups is None else len(np.unique(groups)))
+    if number < 2:  # noqa: PLR2004 - one fold is no cross-validation
+        return None
+    splitter = (KFold if groups is None else GroupKFold)(number, shuffle=True, random_state=seed)
+    return list(splitter.split(rows.X, rows.y, groups))
 
 
 def _dealt(y: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], number: int, seed: int) -> npt.NDArray[np.int64]:

@@ -30,11 +30,11 @@ class Evidence:
         decision: what becomes of the candidate.
         sentence: the decision in plain words.
         rows: holdout rows.
-        positives: how many of them are positive.
+        positives: how many of them are positive, of amounts above nought.
         metric: which one decided.
         candidate_value: the metric of the candidate.
         champion_value: the metric of the champion, or of the baseline for a first model.
-        delta: by how much the candidate is better.
+        delta: by how much the candidate is better, in the metric's unit.
         low: 5th percentile of `delta` over the resamples.
         high: 95th percentile.
         p_value: one-sided; of a paired bootstrap or of swapping decisions, whichever is larger; of a bet, its inverse.
@@ -72,9 +72,9 @@ def decide(
     """Decide between a champion and a candidate.
 
     Args:
-        y: (n,) labels of the holdout, 0 or 1, in the order in which they came.
-        champion: (n,) the champion's decisions on these rows, at its own threshold.
-        candidate: (n,) the candidate's decisions, at its own.
+        y: (n,) labels of the holdout, 0 or 1, in the order in which they came; or amounts.
+        champion: (n,) the champion's decisions on these rows, at its own threshold; or the amounts that it expects.
+        candidate: (n,) the candidate's decisions, at its own; or its amounts.
         gate: policy and bounds.
         seed: of the resampling.
         probabilities: (n,) of champion and candidate; needed where the gate's metric or a guard is of probabilities.
@@ -86,10 +86,15 @@ def decide(
     found = Compared(gate.metric, np.asarray(y), np.asarray(champion), np.asarray(candidate), probabilities)
     if gate.policy is Policy.ALWAYS:
         decided = _always(found)
+    elif not math.isfinite(found.delta):
+        why = f"the {found.of.title} of these {found.rows:,} holdout rows is not defined"
+        return Evidence(
+            Decision.UNDECIDABLE, f"Kept the champion, undecided: {why}.", found.rows, found.positives, gate.metric
+        )
     elif gate.policy is Policy.BETTER:
         decided = _better(found)
-    elif (short := _short_of(found.positives, found.rows, gate)) is not None:
-        needed = _rows_for(gate, found.positives, found.rows)
+    elif (short := _short_of(found, gate)) is not None:
+        needed = _rows_for(found, gate)
         return _evidence(found, Decision.UNDECIDABLE, f"Kept the champion, undecided: {short}.", rows_needed=needed)
     elif gate.policy is Policy.STRICT:
         decided = _strict(found, gate)
@@ -98,30 +103,35 @@ def decide(
     return _guarded(_refreshed(decided, found, gate, seed, age_runs), found, gate)
 
 
-def decide_first(y: Labels, candidate: Labels, *, baseline: float, gate: Gate) -> Evidence:
+def decide_first(y: Labels, candidate: Labels, *, baseline: float, gate: Gate, metric: str = "f1") -> Evidence:
     """Decide on the first model: released unless the holdout can judge and it does not beat the baseline.
 
     Args:
-        y: (n,) labels of the holdout, 0 or 1.
-        candidate: (n,) the candidate's decisions.
-        baseline: F1 of the model that looks at nothing.
+        y: (n,) labels of the holdout, 0 or 1; or amounts.
+        candidate: (n,) the candidate's decisions; or its amounts.
+        baseline: the metric of the model that looks at nothing.
         gate: bounds.
+        metric: by which both are compared.
     """
-    rows, positives = len(y), int(np.sum(y))
-    if not rows:
+    if not len(y):
         return Evidence(Decision.FIRST, "Released as the first model; there is no holdout row yet to judge it by.",
                         0, 0, warning="the holdout is empty: nobody knows how good this model is")  # fmt: skip
-    new = Compared("f1", y, candidate, candidate).values[1]
-    able = _short_of(positives, rows, gate) is None
-    if able and new <= baseline:
+    found = Compared(metric, y, candidate, candidate)
+    new, of = found.values[1], found.of
+    worth, able = (new - baseline) * of.sign, _short_of(found, gate) is None
+    facts = f"{of.title} {of.shown(new)} on {found.rows:,} holdout rows"
+    if able and not worth > 0:
         decision, warning = Decision.REFUSED, None
-        sentence = f"Refused: F1 {new:.3f} on {rows:,} holdout rows is no better than the baseline's {baseline:.3f}."
+        sentence = f"Refused: {facts} is no better than the baseline's {of.shown(baseline)}."
     else:
         decision = Decision.FIRST
-        warning = None if able else f"the holdout has {rows:,} rows, {positives:,} of them positive: too few to judge"
-        how = "Released as the first model" if new > baseline else "Released for want of another, not for its worth"
-        sentence = f"{how}: F1 {new:.3f} on {rows:,} holdout rows; the baseline has {baseline:.3f}."
-    return Evidence(decision, sentence, rows, positives, "f1", new, baseline, new - baseline, warning=warning)
+        counted = (
+            f"{found.rows:,} rows" if found.of_amounts else f"{found.rows:,} rows, {found.positives:,} of them positive"
+        )
+        warning = None if able else f"the holdout has {counted}: too few to judge"
+        how = "Released as the first model" if worth > 0 else "Released for want of another, not for its worth"
+        sentence = f"{how}: {facts}; the baseline has {of.shown(baseline)}."
+    return Evidence(decision, sentence, found.rows, found.positives, metric, new, baseline, worth, warning=warning)
 
 
 def _evidence(found: Compared, decision: Decision, sentence: str, **more: Any) -> Evidence:
@@ -135,9 +145,8 @@ def _always(found: Compared) -> Evidence:
 
 
 def _better(found: Compared) -> Evidence:
-    rows, positives = found.rows, found.positives
-    few = f"policy `better` on {rows:,} holdout rows ({positives:,} positive) is little more than a coin toss"
-    warning = few if min(positives, rows - positives) < _ENOUGH_TO_WARN else None
+    few = f"policy `better` on {_counted(found)} is little more than a coin toss"
+    warning = few if _rarer(found) < _ENOUGH_TO_WARN else None
     better = f"{found.of.better} {found.of.title}, {found.values_in_words}"
     if found.delta > 0:
         return _evidence(found, Decision.PROMOTED, f"Promoted: {better}.", warning=warning)
@@ -146,8 +155,12 @@ def _better(found: Compared) -> Evidence:
 
 def _proven(found: Compared, gate: Gate, seed: int) -> Evidence:
     spread = found.spread(resamples=gate.resamples, seed=seed)
-    facts = f"difference {found.delta:+.4f}, 90 % interval {spread.low:+.4f} to {spread.high:+.4f}, p = {spread.p:.4f}"
-    needed = _would_tell(found, spread) if spread.p > gate.alpha and found.delta >= gate.min_delta else None
+    delta, low, high = (found.in_words(each) for each in (found.delta, spread.low, spread.high))
+    what = "improvement" if found.of.relative else "difference"
+    facts = f"{what} {delta}, 90 % interval {low} to {high}, p = {spread.p:.4f}"
+    needed = (
+        _would_tell(found, spread) if spread.p > gate.alpha and found.delta >= gate.min_delta * found.scale else None
+    )
     telling = f"; about {needed:,} rows would tell" if needed is not None else ""
     doubt = f"but that may be luck ({facts}){telling}" if spread.p > gate.alpha else None
     decision, sentence = _by_proof(found, gate, facts, doubt)
@@ -165,12 +178,17 @@ def _strict(found: Compared, gate: Gate) -> Evidence:
 
 def _by_proof(found: Compared, gate: Gate, spread: str, doubt: str | None) -> tuple[Decision, str]:
     """Promote what is better by enough, and beyond doubt."""
-    if found.delta < gate.min_delta:
-        asked = f"at least {gate.min_delta * found.of.sign:+.3f} is asked for"
+    if found.delta < gate.min_delta * found.scale:
+        asked = f"at least {_asked(found, gate)} is asked for"
         return Decision.KEPT, f"Kept the champion: {found.facts} ({spread}); {asked}."
     if doubt is not None:
         return Decision.KEPT, f"Kept the champion: {found.facts}, {doubt}."
     return Decision.PROMOTED, f"Promoted: {found.facts} ({spread})."
+
+
+def _asked(found: Compared, gate: Gate) -> str:
+    """Return the least difference that counts, in words."""
+    return f"+{found.of.step(gate.min_delta)}" if found.of.relative else f"{gate.min_delta * found.of.sign:+.3f}"
 
 
 def _would_tell(found: Compared, spread: Spread) -> int | None:
@@ -189,10 +207,11 @@ def _refreshed(decided: Evidence, found: Compared, gate: Gate, seed: int, age_ru
     low = decided.low
     if low is None:
         low = found.spread(resamples=gate.resamples, seed=seed).low
-    if low <= -gate.not_worse:
+    if low <= -gate.not_worse * found.scale:
         return decided
-    why = f"after {age_runs} runs of the champion it is enough not to be worse than it by {gate.not_worse:g}"
-    sentence = f"Refreshed: {found.facts}; {why} (5th percentile of the difference {low:+.4f})."
+    most = found.of.step(gate.not_worse)
+    why = f"after {age_runs} runs of the champion it is enough not to be worse than it by {most}"
+    sentence = f"Refreshed: {found.facts}; {why} (5th percentile of the difference {found.in_words(low)})."
     return replace(decided, decision=Decision.REFRESHED, sentence=sentence, low=low, rows_needed=None)
 
 
@@ -202,25 +221,41 @@ def _guarded(decided: Evidence, found: Compared, gate: Gate) -> Evidence:
         return decided
     for metric, most in gate.guards.items():
         guarded = found.by(metric)
-        if -guarded.delta > most:
-            old, new = guarded.values
+        if -guarded.delta > most * guarded.scale:
+            old, new = (guarded.of.shown(value) for value in guarded.values)
             falls = "falls" if guarded.of.sign > 0 else "rises"
-            fell = f"but {guarded.of.title} {falls} from {old:.3f} to {new:.3f}, and `gate.guards` allows {most:g}"
+            fell = (
+                f"but {guarded.of.title} {falls} from {old} to {new}, and `gate.guards` allows {guarded.of.step(most)}"
+            )
             return replace(decided, decision=Decision.KEPT, sentence=f"Kept the champion: {found.facts}, {fell}.")
     return decided
 
 
-def _short_of(positives: int, rows: int, gate: Gate) -> str | None:
-    negatives = rows - positives
-    if min(positives, negatives) >= gate.min_positives:
+def _rarer(found: Compared) -> int:
+    """Return how many rows the rarer class has; amounts have none, so half of all rows count."""
+    return found.rows // 2 if found.of_amounts else min(found.positives, found.rows - found.positives)
+
+
+def _counted(found: Compared) -> str:
+    positive = "" if found.of_amounts else f" ({found.positives:,} positive)"
+    return f"{found.rows:,} holdout rows{positive}"
+
+
+def _short_of(found: Compared, gate: Gate) -> str | None:
+    """Return what the holdout lacks: rows of either class, of amounts as many rows as both would have."""
+    if _rarer(found) >= gate.min_positives:
         return None
-    needed = _rows_for(gate, positives, rows)
+    if found.of_amounts:
+        return f"the holdout has {found.rows:,} rows; {2 * gate.min_positives} are needed"
+    needed = _rows_for(found, gate)
     about = f", about {needed:,} rows" if needed is not None else ""
-    return (f"the holdout has {positives:,} positive and {negatives:,} negative rows;"
+    return (f"the holdout has {found.positives:,} positive and {found.rows - found.positives:,} negative rows;"
             f" {gate.min_positives} of each are needed{about}")  # fmt: skip
 
 
-def _rows_for(gate: Gate, positives: int, rows: int) -> int | None:
+def _rows_for(found: Compared, gate: Gate) -> int | None:
     """Return how many rows would hold enough of the rarer kind, if that goes on as it is."""
-    fewer = min(positives, rows - positives)
-    return math.ceil(rows * gate.min_positives / fewer) if fewer else None
+    if found.of_amounts:
+        return 2 * gate.min_positives
+    fewer = _rarer(found)
+    return math.ceil(found.rows * gate.min_positives / fewer) if fewer else None

@@ -13,7 +13,7 @@ import pandas as pd
 
 from churnwatch.pipeline import cells, datasets, feature_step, features, registry, schemas
 from churnwatch.pipeline.engine import DuckDB, name
-from churnwatch.pipeline.errors import NotFoundError, ReleaseError
+from churnwatch.pipeline.errors import NotFoundError, ReleaseError, SettingsError
 from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.features import Featured
 from churnwatch.pipeline.holdout import from_test_folder, window_start
@@ -21,7 +21,7 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Batch, Model
 from churnwatch.pipeline.replay import Floats, History, Labels, Line, Places, Swap, Turn
 from churnwatch.pipeline.schema import Schema
-from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.settings import Home, Task
 
 _TABLE = "replayed"
 _ORDER = "ORDER BY _batch, _line"
@@ -49,7 +49,10 @@ def read(home: Home, ledger: Reader, engine: DuckDB) -> Past:
     Raises:
         NotFoundError: no run has trained a model yet.
         DataError: a file of the test folder cannot be read.
+        SettingsError: the home predicts amounts.
     """
+    if home.settings.task is Task.REGRESSION:
+        raise SettingsError("settings.yaml: task: replay is of classifications only; this home predicts amounts.")
     models = [ledger.model(row["version"]) for row in ledger.models()]
     if not models:
         raise NotFoundError("no run has trained a model yet, so there is nothing to replay.")

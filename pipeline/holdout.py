@@ -51,9 +51,10 @@ def from_window(
         source: the data set.
         batches: all batches.
         newest: how many batches the window has at least.
-        enough: it goes further back until it has so many positive and as many negative rows, if there are any.
+        enough: it goes further back until it has so many positive and as many negative rows, of amounts twice as many
+            rows, if there are any.
     """
-    first = window_start(batches, newest=newest, enough=enough)
+    first = window_start(batches, newest=newest, enough=enough, amounts=schema.predicts_amounts)
     rows = labelled_rows(schema, engine, source, where=f"_holdout AND _batch >= {first}")
     return Holdout(rows, "NOT _holdout", f"30 % of customers by hash, batches {first} and later", window=_window(rows))
 
@@ -85,14 +86,15 @@ def forward(schema: Schema, engine: Engine, source: str, *, days: int) -> Holdou
     return Holdout(rows, trainable, origin, window=_window(rows))
 
 
-def window_start(batches: Sequence[Batch], *, newest: int, enough: int) -> int:
-    """Return the first batch of the window."""
+def window_start(batches: Sequence[Batch], *, newest: int, enough: int, amounts: bool = False) -> int:
+    """Return the first batch of the window; of amounts, rows count whatever they are."""
     positives = negatives = taken = 0
     first = 1
     for batch in sorted(batches, key=lambda each: each.batch, reverse=True):
         if not batch.holdout:
             continue
-        if taken >= newest and min(positives, negatives) >= enough:
+        short = positives + negatives < 2 * enough if amounts else min(positives, negatives) < enough
+        if taken >= newest and not short:
             break
         first = batch.batch
         taken += 1

@@ -223,8 +223,8 @@ def _accounts(
     bad = dict(local.rows("SELECT _file, count(*) FROM bad GROUP BY _file"))
     date = f"CAST({name(schema.date)} AS STRING)" if schema.date else "CAST(NULL AS STRING)"
     counted = engine.rows(
-        "SELECT _batch, count(*), count(y), coalesce(sum(y), 0), count(y) FILTER (WHERE _holdout),"
-        " coalesce(sum(y) FILTER (WHERE _holdout), 0), min(d), max(d)"
+        "SELECT _batch, count(*), count(y), count(y) FILTER (WHERE y > 0), count(y) FILTER (WHERE _holdout),"
+        " count(y) FILTER (WHERE _holdout AND y > 0), min(d), max(d)"
         f" FROM (SELECT _batch, _holdout, {cells.label(schema)} AS y, {date} AS d FROM {new_rows} f) c GROUP BY _batch"
     )
     fresh = {row[0]: row[1:] for row in counted}
@@ -241,9 +241,9 @@ def _accounts(
                 accepted=accepted,
                 duplicate=typed[number] - accepted,
                 labelled=labelled,
-                positives=int(positives),
+                positives=positives,
                 holdout=holdout,
-                holdout_positives=int(holdout_positives),
+                holdout_positives=holdout_positives,
                 first_date=first,
                 last_date=last,
             )

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from churnwatch.pipeline import (
     acceptance,
@@ -25,13 +27,15 @@ from churnwatch.pipeline import (
 )
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import pinned
-from churnwatch.pipeline.evaluate import baseline_f1
+from churnwatch.pipeline.evaluate_amounts import tenths
 from churnwatch.pipeline.features import Rows, labelled_rows
 from churnwatch.pipeline.manifest import manifest
+from churnwatch.pipeline.metrics import HEADLINES, METRICS
 from churnwatch.pipeline.overfitting import Estimate, estimates
-from churnwatch.pipeline.records import AcceptanceCase, Decision, Model
+from churnwatch.pipeline.records import AcceptanceCase, AmountTenth, Decision, Metric, Model
 from churnwatch.pipeline.settings import Training
-from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
+from churnwatch.pipeline.train import Candidate, Untrainable, train
+from churnwatch.pipeline.train_amounts import train_amounts
 from churnwatch.pipeline.windows import ALL, Window
 from churnwatch.pipeline.workspace import Surroundings, Workspace
 
@@ -49,38 +53,62 @@ def test_champion(at: Workspace) -> None:
     records = []
     for batch in at.batches:
         rows = labelled_rows(at.learned, at.engine, at.as_they_came, where=f"_batch = {batch.batch}")
-        probability = probabilities(model, rows)
-        values = at.evaluated(rows, probability, champion.model.threshold)
+        predicted = at.predictions(model, rows)
+        values = at.evaluated(rows, predicted, champion.model.threshold)
         records += bookkeeping.metric_records(
             at.run, values, rows=len(rows), subject="champion", split="prequential",
             version=champion.model.version, batch=batch.batch,
         )  # fmt: skip
-        records += estimating.of_batch(at, rows, probability, champion.model, batch.batch, batch.file)
+        records += _dummy_of_amounts(at, rows, batch.batch)
+        records += estimating.of_batch(at, rows, predicted, champion.model, batch.batch, batch.file)
     at.ledger.add_all(records)
+
+
+def _dummy_of_amounts(at: Workspace, rows: Rows, batch: int) -> list[Metric]:
+    """Return how the dummy does on a new batch of amounts; of classes, counts tell it."""
+    known = at.baseline(rows) if at.schema.predicts_amounts else {}
+    return bookkeeping.metric_records(
+        at.run, known, rows=len(rows), subject="baseline", split="prequential", batch=batch
+    )
 
 
 def train_candidate(at: Workspace, training: Training) -> str | None:
     """Train a candidate as `training` says and write its version; return why there is none, where there is none."""
     if at.ledger.model_of_run(at.run) is not None:
         return None
-    schema, rows = at.learned, training_rows(at)
-    candidate = train(rows, training, numeric=schema.numeric, categorical=schema.categorical)
+    rows = training_rows(at)
+    candidate = _trained(at, rows, training)
     if isinstance(candidate, Untrainable):
         at.warnings.append(candidate.reason)
         return candidate.reason
-    at.warnings += _told(candidate)
+    at.warnings += _told(candidate, _tuned_for(at))
     _write_version(at, candidate, candidate.window.within(rows))
     return None
 
 
-def _told(candidate: Candidate) -> Iterator[str]:
+def _trained(at: Workspace, rows: Rows, training: Training) -> Candidate | Untrainable:
+    schema = at.learned
+    if not schema.predicts_amounts:
+        return train(rows, training, numeric=schema.numeric, categorical=schema.categorical)
+    metric = _tuned_for(at)
+    return train_amounts(rows, training, metric=metric, numeric=schema.numeric, categorical=schema.categorical)
+
+
+def _tuned_for(at: Workspace) -> str:
+    """Return the metric by which cross-validation judges: that of decisions at their threshold, or the gate's."""
+    settings = at.home.settings
+    return settings.gating.metric if at.schema.predicts_amounts else settings.training.metric
+
+
+def _told(candidate: Candidate, metric: str) -> Iterator[str]:
     """Yield what somebody should look at in how a candidate was chosen."""
     for found in candidate.searches:
         if found.stopped:
             yield (f"the search for parameters of {found.estimator} was stopped by training.search_s after"
                    f" {found.tried} sets; a faster machine may find others")  # fmt: skip
-    best = max((each.value for each in candidate.comparisons if each.value is not None), default=None)
-    if best is not None and candidate.baseline is not None and best <= candidate.baseline:
+    sign = METRICS[metric].sign
+    best = max((sign * each.value for each in candidate.comparisons if each.value is not None), default=None)
+    if best is not None and candidate.baseline is not None and best <= sign * candidate.baseline:
         yield "by cross-validation no estimator is better than saying the same of everybody"
 
 
@@ -103,7 +131,7 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
     if at.holdout.warning is not None:
         at.warnings.append(at.holdout.warning)
     judged = at.holdout.rows
-    learned, unseen = candidate.probabilities(rows), candidate.probabilities(judged)
+    learned, unseen = (at.predictions(candidate.model, each) for each in (rows, judged))
     on_train = at.evaluated(rows, learned, candidate.threshold)
     on_holdout = at.evaluated(judged, unseen, candidate.threshold)
     shown = on_holdout or on_train
@@ -112,14 +140,14 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
     written = registry.write_version(
         at.home.models / f"v{version}",
         candidate.model,
-        f1=on_holdout.get("f1"),
+        score=on_holdout.get(HEADLINES[at.home.settings.task]),
         ingested=at.ledger.ingested_files(),
         manifest=manifest(
             at.home, at.ledger, at.schema, candidate, version=version, run=at.run,
             origin=at.holdout.origin, metrics={"train": on_train, "holdout": on_holdout},
         ),
-        reference=reference.encode(reference.of(rows, judged, unseen)),
-        draw=lambda path: confusion.draw(shown, path, title=title),
+        reference=reference.encode(reference.of(rows, judged, unseen, amounts=at.schema.amount)),
+        draw=None if at.schema.predicts_amounts else lambda path: confusion.draw(shown, path, title=title),
         model_format=at.home.settings.model_format,
     )  # fmt: skip
     with at.ledger.transaction():
@@ -131,11 +159,22 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
         for split, values, size in (("train", on_train, len(rows)), ("holdout", on_holdout, len(judged))):
             at.ledger.add_all(bookkeeping.metric_records(
                 at.run, values, rows=size, subject="candidate", split=split, version=version))  # fmt: skip
-        gaps = overfitting.gaps(estimates(rows.y, learned, threshold=candidate.threshold),
-                                estimates(judged.y, unseen, threshold=candidate.threshold))  # fmt: skip
+        gaps = overfitting.gaps(_estimates(at, rows, learned, candidate), _estimates(at, judged, unseen, candidate))
         at.ledger.add_all(bookkeeping.gap_records(at.run, gaps, rows=len(judged), version=version))
-        metric = at.home.settings.training.metric
-        at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=metric, version=version))
+        at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=_tuned_for(at), version=version))
+        at.ledger.add_all(_tenths(at, version, judged, unseen))
+
+
+def _estimates(at: Workspace, rows: Rows, predicted: Any, candidate: Candidate) -> dict[str, Estimate]:
+    if at.schema.predicts_amounts:
+        return overfitting.estimates_of_amounts(rows.y, predicted)
+    return estimates(rows.y, predicted, threshold=candidate.threshold)
+
+
+def _tenths(at: Workspace, version: int, rows: Rows, predicted: Any) -> list[AmountTenth]:
+    """Return what a version expects of each tenth of the holdout; nothing where classes are predicted."""
+    found = tenths(rows.y, predicted) if at.schema.predicts_amounts else []
+    return [AmountTenth(at.run, version, number, *each) for number, each in enumerate(found, start=1)]
 
 
 def chosen_window(at: Workspace) -> str:
@@ -173,30 +212,46 @@ def decide(at: Workspace) -> str:
 
 def _judged(at: Workspace, candidate: Model, model: Any, champion: Model | None) -> tuple[gate.Evidence, list[Any]]:
     rows, gating = at.holdout.rows, at.home.settings.gating
-    new, new_probability = _decisions(candidate, model, rows)
-    baseline = baseline_f1(rows.y)
-    known = {"f1": baseline} if len(rows) else {}
+    new, predicted = _decisions(at, candidate, model, rows)
+    baseline = at.baseline(rows)
     records: list[Any] = [
-        *bookkeeping.metric_records(at.run, known, rows=len(rows), subject="baseline", split="holdout")
+        *bookkeeping.metric_records(at.run, baseline, rows=len(rows), subject="baseline", split="holdout")
     ]
     former = at.comparable(champion) if champion is not None else None
     if champion is None or former is None:
-        return gate.decide_first(rows.y, new, baseline=baseline, gate=gating), records
-    old, old_probability = _decisions(champion, former, rows)
+        return _first(at, rows, new, baseline), records
+    old, before = _decisions(at, champion, former, rows)
     records += bookkeeping.metric_records(
-        at.run, at.evaluated(rows, old_probability, champion.threshold), rows=len(rows), subject="champion",
+        at.run, at.evaluated(rows, before, champion.threshold), rows=len(rows), subject="champion",
         split="holdout", version=champion.version,
     )  # fmt: skip
+    records += _tenths(at, champion.version, rows, before)
     evidence = gate.decide(
         rows.y, old, new, gating, seed=at.home.settings.training.seed,
-        probabilities=(old_probability, new_probability), age_runs=at.ledger.champion_age_runs() + 1,
+        probabilities=(before, predicted), age_runs=at.ledger.champion_age_runs() + 1,
     )  # fmt: skip
     return evidence, records
 
 
-def _decisions(version: Model, model: Any, rows: Rows) -> tuple[Any, Any]:
-    probability = probabilities(model, rows)
-    return (probability >= version.threshold).astype(int), probability
+def _first(at: Workspace, rows: Rows, new: Any, baseline: Mapping[str, float]) -> gate.Evidence:
+    """Hold a first model against the dummy: by F1, or of amounts by the gate's metric where these rows allow it."""
+    settings = at.home.settings
+    metric: str = HEADLINES[settings.task]
+    if at.schema.predicts_amounts and settings.gating.metric in baseline:
+        metric = settings.gating.metric
+    found = gate.decide_first(rows.y, new, baseline=baseline.get(metric, 0.0), gate=settings.gating, metric=metric)
+    if found.decision is Decision.REFUSED and metric in ("mae", "mape") and np.median(rows.y) == 0:
+        why = "Most amounts are 0, and absolute errors are least where 0 is expected of all: see `gate.metric: rmse`."
+        return replace(found, sentence=f"{found.sentence} {why}")
+    return found
+
+
+def _decisions(at: Workspace, version: Model, model: Any, rows: Rows) -> tuple[Any, Any]:
+    """Return a version's decisions and probabilities; of amounts, these twice."""
+    predicted = at.predictions(model, rows)
+    if at.schema.predicts_amounts:
+        return predicted, predicted
+    return (predicted >= version.threshold).astype(int), predicted
 
 
 def _cases(at: Workspace, candidate: Model, model: Any) -> list[AcceptanceCase]:
@@ -234,17 +289,18 @@ def _staged(at: Workspace, candidate: Model, evidence: gate.Evidence) -> gate.Ev
 
 
 def _warn_of_gap(at: Workspace, candidate: Model) -> None:
-    f1 = {
+    metric = "r2" if at.schema.predicts_amounts else "f1"  # both are 1 at best, whatever the amounts
+    found = {
         row["split"]: row
         for row in at.ledger.metrics(run=at.run, version=candidate.version)
-        if row["name"] == "f1" and row["subject"] == "candidate"
+        if row["name"] == metric and row["subject"] == "candidate"
     }
-    if "gap" not in f1:
+    if "gap" not in found:
         return
-    gap = Estimate(f1["gap"]["value"], f1["gap"]["low"], f1["gap"]["high"])
-    on_train, on_holdout = f1["train"]["value"], f1["holdout"]["value"]
+    gap = Estimate(found["gap"]["value"], found["gap"]["low"], found["gap"]["high"])
+    on_train, on_holdout = found["train"]["value"], found["holdout"]["value"]
     warning = overfitting.warning(candidate.name, candidate.estimator, on_train, on_holdout, gap,
-                                  at.home.settings.training.max_gap)  # fmt: skip
+                                  at.home.settings.training.max_gap, metric=metric)  # fmt: skip
     at.warnings += [warning] if warning is not None else []
 
 

@@ -6,12 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from churnwatch.pipeline.settings import Task
+
+_LARGE, _LONG = 1e4, 1e12  # amounts from here on are written without cents, and with an exponent
+
 
 class Needs(StrEnum):
     """What a metric is computed from, beside what happened."""
 
     DECISIONS = "decisions"
     PROBABILITIES = "probabilities"
+    AMOUNTS = "amounts"
+
+
+class Unit(StrEnum):
+    """How a metric's values are written."""
+
+    SCORE = "score"  # 0.653
+    AMOUNT = "amount"  # 41.20, in the unit of the target
+    SHARE = "share"  # 8.1 %
 
 
 @dataclass(frozen=True)
@@ -22,16 +35,40 @@ class Metric:
         title: its name in a sentence.
         needs: what it is computed from.
         sign: 1 where higher is better, -1 where lower is.
+        unit: of its values.
     """
 
     title: str
     needs: Needs
     sign: int = 1
+    unit: Unit = Unit.SCORE
+
+    @property
+    def relative(self) -> bool:
+        """Whether a difference counts as a share of the champion's value; that of errors of amounts does."""
+        return self.unit is not Unit.SCORE
 
     @property
     def better(self) -> str:
         """The word for a better value."""
         return "higher" if self.sign > 0 else "lower"
+
+    def shown(self, value: float) -> str:
+        """Return a value, or a difference of two, as people read it."""
+        if self.unit is Unit.SCORE:
+            return f"{value:.3f}"
+        return amount(value) if self.unit is Unit.AMOUNT else f"{100 * value:.2f} %"
+
+    def step(self, share: float) -> str:
+        """Return a difference that is asked for or allowed: 0.005, or 0.5 % where it counts as a share."""
+        return f"{100 * share:g} %" if self.relative else f"{share:g}"
+
+
+def amount(value: float) -> str:
+    """Return an amount as people read it: 41.20, 52,391, and 0.0132 with its first digits."""
+    if not (1 <= abs(value) < _LONG or value == 0):
+        return f"{value:.4g}"
+    return f"{value:,.2f}" if abs(value) < _LARGE else f"{value:,.0f}"
 
 
 METRICS: Mapping[str, Metric] = {
@@ -44,4 +81,11 @@ METRICS: Mapping[str, Metric] = {
     "average_precision": Metric("average precision", Needs.PROBABILITIES),
     "log_loss": Metric("log loss", Needs.PROBABILITIES, -1),
     "brier": Metric("Brier score", Needs.PROBABILITIES, -1),
+    "mae": Metric("mean absolute error", Needs.AMOUNTS, -1, Unit.AMOUNT),
+    "mape": Metric("mean absolute percentage error", Needs.AMOUNTS, -1, Unit.SHARE),
+    "rmse": Metric("root mean squared error", Needs.AMOUNTS, -1, Unit.AMOUNT),
+    "r2": Metric("R²", Needs.AMOUNTS),
 }
+
+# The metric by which people know how good a home's model is, whatever the gate decides by.
+HEADLINES: Mapping[Task, str] = {Task.CLASSIFICATION: "f1", Task.REGRESSION: "mae"}

@@ -12,20 +12,22 @@ import pickle
 import zipfile
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import joblib
 from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.pipeline import Pipeline
 
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.settings import ModelFormat
 
+Fitted: TypeAlias = FixedThresholdClassifier | Pipeline  # a classifier with its threshold, or a regressor
 PICKLE = "trainedmodel.pkl"
 SKOPS = "trainedmodel.skops"
 _TRUSTED = ("numpy.", "sklearn.")  # whose classes a skops file may name
 
 
-def write(folder: Path, model: FixedThresholdClassifier, wanted: ModelFormat) -> dict[str, str]:
+def write(folder: Path, model: Fitted, wanted: ModelFormat) -> dict[str, str]:
     """Write a model's files into a folder; return their SHA-256 by name.
 
     Raises:
@@ -41,7 +43,7 @@ def write(folder: Path, model: FixedThresholdClassifier, wanted: ModelFormat) ->
     return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
 
 
-def read(name: str, content: bytes) -> FixedThresholdClassifier:
+def read(name: str, content: bytes) -> Fitted:
     """Return the model in the bytes of a file, which the caller has held against the ledger.
 
     Raises:
@@ -63,14 +65,14 @@ class _ByValue(pickle._Pickler):  # noqa: SLF001 - the one in C lets nobody say 
             super().memoize(obj)  # type: ignore[misc]  # typeshed does not know it
 
 
-def _pickled(model: FixedThresholdClassifier) -> bytes:
+def _pickled(model: Fitted) -> bytes:
     """Return a plain pickle: joblib.load reads it as well, and pickle.load reads no other."""
     stream = io.BytesIO()
     _ByValue(stream, protocol=pickle.HIGHEST_PROTOCOL).dump(model)
     return stream.getvalue()
 
 
-def _in_skops(model: FixedThresholdClassifier) -> bytes:
+def _in_skops(model: Fitted) -> bytes:
     content: bytes = _skops().dumps(model, compression=zipfile.ZIP_DEFLATED)
     strange = [each for each in _skops().get_untrusted_types(data=content) if not each.startswith(_TRUSTED)]
     if strange:

@@ -22,6 +22,7 @@ Labels = npt.NDArray[np.int64]
 _NORMAL_5 = 1.645  # how many standard errors from the middle 5 % begin
 _LESS_FREE = {
     "logistic": "a smaller `C` of logistic",
+    "linear": "a larger `alpha` of linear",
     "boosting": "fewer `max_leaf_nodes` or more `l2_regularization` of boosting",
 }
 
@@ -71,6 +72,22 @@ def estimates(y: Labels, probability: Floats, *, threshold: float) -> dict[str, 
     return {name: each for name, each in found.items() if each is not None}
 
 
+def estimates_of_amounts(y: Floats, expected: Floats) -> dict[str, Estimate]:
+    """Return mean absolute error and R² with their intervals, as far as these rows allow.
+
+    That of R² is the interval of the mean squared error; the spread of the amounts is taken as it is.
+
+    Args:
+        y: (n,) amounts.
+        expected: (n,) what a model expects of them.
+    """
+    found = {"mae": mean(np.abs(expected - y))}
+    spread = float(y.var()) if len(y) else 0.0
+    if 0 < spread < math.inf:
+        found["r2"] = mean(1 - (expected - y) ** 2 / spread)
+    return {name: each for name, each in found.items() if each is not None}
+
+
 def gaps(train: Mapping[str, Estimate], holdout: Mapping[str, Estimate]) -> dict[str, Estimate]:
     """Return by how much each metric is better on the rows that were learned from than on the holdout."""
     return {
@@ -80,24 +97,28 @@ def gaps(train: Mapping[str, Estimate], holdout: Mapping[str, Estimate]) -> dict
     }
 
 
-def warning(model: str, estimator: str, train: float, holdout: float, gap: Estimate, most: float) -> str | None:
+def warning(
+    model: str, estimator: str, train: float, holdout: float, gap: Estimate, most: float, *, metric: str = "f1"
+) -> str | None:
     """Say that a model has learned its rows by heart, and what helps; None where the gap may be smaller than `most`.
 
     Args:
         model: what to call it, such as v7.
         estimator: its estimator.
-        train: F1 on the rows it learned from.
-        holdout: F1 on the holdout.
+        train: the metric on the rows it learned from.
+        holdout: the metric on the holdout.
         gap: the difference.
         most: `training.max_gap`.
+        metric: one that is 1 at best.
     """
     if gap.low <= most:
         return None
     tamer = _LESS_FREE.get(estimator, f"more regularisation of {estimator}")
-    simpler = "" if estimator == "logistic" else ", a simpler estimator first in `training.estimators`"
+    simpler = "" if estimator in ("logistic", "linear") else ", a simpler estimator first in `training.estimators`"
     return (
-        f"{model} has F1 {train:.2f} on the rows it learned from and {holdout:.2f} on the holdout: it has learned them"
-        f" by heart (gap {gap.in_words}); what helps: fewer features (`exclude`), {tamer}, more rows{simpler}"
+        f"{model} has {METRICS[metric].title} {train:.2f} on the rows it learned from and {holdout:.2f} on the holdout:"
+        f" it has learned them by heart (gap {gap.in_words}); what helps: fewer features (`exclude`),"
+        f" {tamer}, more rows{simpler}"
     )
 
 

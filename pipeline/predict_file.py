@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sklearn.model_selection import FixedThresholdClassifier
-
 from churnwatch.pipeline import load
 from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured
 from churnwatch.pipeline.load import Loaded, Opened, Refused, Source
+from churnwatch.pipeline.model_files import Fitted
 from churnwatch.pipeline.predict import Predicted, predict
 from churnwatch.pipeline.records import SourceFile
 from churnwatch.pipeline.schema import Schema
@@ -21,7 +20,7 @@ from churnwatch.pipeline.settings import Csv
 
 def predict_opened(
     opened: Opened,
-    model: FixedThresholdClassifier,
+    model: Fitted,
     schema: Schema,
     csv: Csv,
     local: DuckDB,

@@ -76,7 +76,7 @@ def _predict_request(at: Workspace, model: Any, champion: Model, request: load.O
     prediction = _written(at, found, champion, f"run-{at.run:05d}-{number}-{stem}", file=number)
     with at.ledger.transaction():
         at.ledger.add(prediction)
-        at.ledger.add_all(estimating.of_request(at, found.probability, champion, number))
+        at.ledger.add_all(estimating.of_request(at, found.predictions, champion, number))
         at.ledger.add(FileEvent(number, at.run, prediction.at, FileState.PREDICTED, rows + bad, rows, 0, bad))
         at.ledger.add(*(bookkeeping.quarantine_record(at.run, each) for each in loaded.quarantines))
         at.ledger.add(*(FileFinding(at.run, number, "reading", text) for text in request.findings))
@@ -87,4 +87,4 @@ def _written(at: Workspace, found: Predicted, champion: Model, stem: str, file: 
     target = at.home.predictions / f"{stem}.parquet"
     sha256 = predict.write(found, target)
     return Prediction(at.run, file, champion.version, target.name, sha256, len(found.table), found.positives,
-                      iso(utc_now()))  # fmt: skip
+                      iso(utc_now()), found.amount)  # fmt: skip

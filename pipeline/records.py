@@ -149,7 +149,7 @@ class Batch:
     file: int
     accepted: int
     labelled: int
-    positives: int
+    positives: int  # of amounts, those above nought
     holdout: int  # labelled rows promised to the holdout
     holdout_positives: int
     first_date: str | None
@@ -377,8 +377,21 @@ class Prediction:
     path: str  # of the Parquet, relative to predictions_folder
     sha256: str
     rows: int
-    positives: int
+    positives: int  # decided to leave; of amounts, those of whom more than nought is expected
     at: str
+    amount: float | None = None  # expected of all rows together
+
+
+@dataclass(frozen=True, slots=True)
+class AmountTenth:
+    """A tenth of the holdout by expected amount, the highest first: what was expected of it, and what came."""
+
+    run: int
+    version: int
+    tenth: int
+    rows: int
+    expected_mean: float
+    real_mean: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,5 +426,6 @@ class Champion:
     kind: str
     why: str | None
     pinned: bool
-    f1: float | None  # on the holdout, when it was decided
+    metric: str  # f1, or mae of a model of amounts
+    value: float | None  # of that metric on the holdout, when it was decided
     holdout_rows: int | None

@@ -8,11 +8,9 @@ from __future__ import annotations
 import datetime as dt
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
 
-from churnwatch.pipeline import bins, cells
+from churnwatch.pipeline import bins, cells, row_bootstrap
 from churnwatch.pipeline.bins import Bins, Floats
 from churnwatch.pipeline.engine import Engine, name, timestamp
 from churnwatch.pipeline.features import Rows
@@ -20,7 +18,7 @@ from churnwatch.pipeline.schema import Schema
 
 
 class LogLoss(Struct, frozen=True):
-    """The log loss of single rows: how many, their mean, standard deviation and skewness."""
+    """The log loss, or absolute error, of single rows: how many, their mean, standard deviation and skewness."""
 
     rows: int
     mean: float
@@ -33,11 +31,12 @@ class Reference(Struct, frozen=True):
 
     Attributes:
         rows: that the model was trained on.
-        positives: how many of them left.
+        positives: how many of them left; of amounts, how many are above nought.
         columns: how its features were spread over them.
-        probability: how its probabilities were spread over the holdout; None where there was none. Those of the
-            training rows would be no measure: a model is surer of rows that it has learned.
+        probability: how its probabilities, or amounts, were spread over the holdout; None where there was none. Those
+            of the training rows would be no measure: a model is surer of rows that it has learned.
         log_loss: on the holdout; None where there was none.
+        target: how amounts that it learned were spread over its rows; None of classes.
     """
 
     rows: int
@@ -45,29 +44,28 @@ class Reference(Struct, frozen=True):
     columns: tuple[Bins, ...]
     probability: Bins | None = None
     log_loss: LogLoss | None = None
+    target: Bins | None = None
 
 
 PROBABILITY = "probability"
 
 
-def of(trained: Rows, judged: Rows, probability: Floats) -> Reference:
+def of(trained: Rows, judged: Rows, predictions: Floats, *, amounts: str | None = None) -> Reference:
     """Return the reference of a model.
 
     Args:
         trained: the rows that it was trained on.
         judged: the holdout.
-        probability: of the holdout's rows, shape (len(judged),).
+        predictions: probabilities, or amounts, of the holdout's rows, shape (len(judged),).
+        amounts: the column of the target, where that is an amount.
     """
-    columns = bins.of_frame(trained.X)
+    target = None if amounts is None else bins.of_numbers(amounts, trained.y)
+    known = Reference(len(trained), trained.positives, bins.of_frame(trained.X), target=target)
     if not len(judged):
-        return Reference(len(trained), trained.positives, columns)
-    return Reference(
-        len(trained),
-        trained.positives,
-        columns,
-        bins.of_numbers(PROBABILITY, probability),
-        _log_loss(judged.y, probability),
-    )
+        return known
+    loss = row_bootstrap.LOSSES["log_loss" if amounts is None else "mae"](judged.y, predictions)
+    spread = bins.of_numbers(PROBABILITY, predictions)
+    return msgspec.structs.replace(known, probability=spread, log_loss=_moments(loss))
 
 
 def of_month(
@@ -88,16 +86,21 @@ def of_month(
     columns = [each for each in known.columns if each.column in schema.features]
     counted = bins.count(columns, engine, source, where=where)
     labels = f"SELECT {cells.label(schema)} AS _y FROM {source} AS s WHERE {where}"
-    rows, positives = engine.rows(f"SELECT count(_y), coalesce(sum(_y), 0) FROM ({labels}) AS l")[0]
-    then = (msgspec.structs.replace(each, rows=rows) for each, rows in zip(columns, counted, strict=True))
-    return Reference(int(rows), int(positives), tuple(then), known.probability, known.log_loss)
+    rows, positives = engine.rows(f"SELECT count(_y), count(_y) FILTER (WHERE _y > 0) FROM ({labels}) AS l")[0]
+    then = tuple(msgspec.structs.replace(each, rows=rows) for each, rows in zip(columns, counted, strict=True))
+    target = None if known.target is None else of_target(known.target, engine, source, where=where)
+    return msgspec.structs.replace(known, rows=int(rows), positives=int(positives), columns=then, target=target)
 
 
-def _log_loss(y: npt.NDArray[np.int64], probability: Floats) -> LogLoss:
-    right = np.clip(np.where(y == 1, probability, 1 - probability), np.finfo(np.float64).eps, 1.0)
-    loss = -np.log(right)
+def of_target(known: Bins, engine: Engine, source: str, *, where: str) -> Bins:
+    """Return how the amounts of some rows are spread over the bins of a target; rows without one do not count."""
+    [rows] = bins.count([known], engine, source, where=f"({where}) AND {name(known.column)} IS NOT NULL")
+    return msgspec.structs.replace(known, rows=rows)
+
+
+def _moments(loss: Floats) -> LogLoss:
     mean, std = float(loss.mean()), float(loss.std())
-    return LogLoss(len(y), mean, std, float(((loss - mean) ** 3).mean() / std**3) if std else 0.0)
+    return LogLoss(len(loss), mean, std, float(((loss - mean) ** 3).mean() / std**3) if std else 0.0)
 
 
 def encode(reference: Reference) -> str:

@@ -15,11 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sklearn.model_selection import FixedThresholdClassifier
-
 from churnwatch.pipeline import files, model_files
 from churnwatch.pipeline.errors import ReleaseError
-from churnwatch.pipeline.model_files import PICKLE, SKOPS
+from churnwatch.pipeline.model_files import PICKLE, SKOPS, Fitted
 from churnwatch.pipeline.records import Experiment, Model
 from churnwatch.pipeline.settings import ModelFormat
 
@@ -43,9 +41,9 @@ class WrittenVersion:
 
 def write_version(
     folder: Path,
-    model: FixedThresholdClassifier,
+    model: Fitted,
     *,
-    f1: float | None,
+    score: float | None,
     ingested: Sequence[str],
     manifest: Mapping[str, Any],
     reference: str | None = None,
@@ -57,11 +55,12 @@ def write_version(
     Args:
         folder: its name and place.
         model: what `trainedmodel.pkl`, or `.skops`, holds.
-        f1: on the holdout, or None where there was none; goes as a bare number into `latestscore.txt`.
+        score: F1 or mean absolute error on the holdout, or None where there was none; goes as a bare number into
+            `latestscore.txt`.
         ingested: names of the files that the data set is made of.
         manifest: where the model comes from; the hash of the model is added to it.
         reference: what later rows are held against, as JSON; the manifest names its hash.
-        draw: draws the confusion matrix into a file.
+        draw: draws the confusion matrix into a file, where there is one.
         model_format: which files hold the model.
 
     Raises:
@@ -70,7 +69,7 @@ def write_version(
     with files.folder_written_beside(folder) as beside:
         hashes = model_files.write(beside, model, model_format)
         sha256 = next(iter(hashes.values()))
-        (beside / SCORE).write_text("nan\n" if f1 is None else f"{f1!r}\n", encoding="utf-8")
+        (beside / SCORE).write_text("nan\n" if score is None else f"{score!r}\n", encoding="utf-8")
         write_ingested(beside / INGESTED, ingested)
         told = {**manifest, "model_sha256": sha256, "model_files": hashes}
         if reference is not None:
@@ -88,7 +87,7 @@ def write_ingested(path: Path, names: Sequence[str]) -> None:
     files.write_text(path, repr(list(names)) + "\n")
 
 
-def load(models: Path, model: Model, *, unpickle: bool = True) -> FixedThresholdClassifier:
+def load(models: Path, model: Model, *, unpickle: bool = True) -> Fitted:
     """Load a model whose hash the ledger knows. Nothing is unpickled before its hash was compared.
 
     Raises:

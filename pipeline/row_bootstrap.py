@@ -1,6 +1,6 @@
-"""Two models' probabilities on the same rows → what can be said of their difference, by drawing rows anew.
+"""Two models' probabilities or amounts on the same rows → what can be said of their difference, by drawing rows anew.
 
-Metrics of probabilities do not depend on a few counts, as those of decisions do (see `paired`), so rows themselves are
+Metrics of these do not depend on a few counts, as those of decisions do (see `paired`), so rows themselves are
 drawn with replacement, the same ones for both models (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
 ch. 8). Each metric is computed for many draws at once.
 """
@@ -8,13 +8,15 @@ ch. 8). Each metric is computed for many draws at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Labels = npt.NDArray[np.int64]
+Labels = npt.NDArray[Any]  # classes as int64, or amounts as float64
+Drawn = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-OfDraws = Callable[[Labels], Floats]  # (k, n) drawn rows -> (k,) values
+OfDraws = Callable[[Drawn], Floats]  # (k, n) drawn rows -> (k,) values
 _MOST_DRAWN = 10_000_000  # rows over all resamples; of very many rows fewer resamples tell as much
 _FEWEST = 200
 _AT_ONCE = 500_000  # rows of the resamples that are held at a time
@@ -27,16 +29,16 @@ def bootstrap_rows(
     """Return the metric of champion and candidate over resamples of the rows, each of shape (k,).
 
     Args:
-        metric: one of `OF_PROBABILITIES`.
-        y: (n,) labels, 0 or 1.
-        champion: (n,) its probabilities of 1.
-        candidate: (n,) its probabilities.
+        metric: one of `OF_PROBABILITIES` or `OF_AMOUNTS`.
+        y: (n,) labels, 0 or 1, or amounts.
+        champion: (n,) its probabilities of 1, or the amounts that it expects.
+        candidate: (n,) the candidate's.
         resamples: how many; of more than 5,000 rows fewer are drawn, but 200 at least.
         seed: of the random numbers.
 
-    Resamples without a row of either class are left out where the metric needs both.
+    Resamples in which the metric is not defined, such as those without a row of either class, are left out.
     """
-    prepared = OF_PROBABILITIES[metric]
+    prepared = _OF_ROWS[metric]
     old, new = prepared(y, champion), prepared(y, candidate)
     found = [(old(drawn), new(drawn)) for drawn in _draws(len(y), resamples, seed)]
     both = np.concatenate([np.stack(pair) for pair in found], axis=1)
@@ -48,14 +50,15 @@ def swap_rows(metric: str, y: Labels, champion: Floats, candidate: Floats, *, re
     """Return how often a difference as large as this one comes of a coin that says whose probability is whose.
 
     Right for equal models however few the rows are, where the bootstrap of a skewed loss is a little too bold. Of
-    metrics that are a mean over rows only: two models' ranks are on no common scale, so that nothing can be swapped.
+    metrics that are a mean over rows, or its root, only: two models' ranks are on no common scale, so that nothing can
+    be swapped.
     Source: Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005, ch. 3.
 
     Args:
         metric: one of `LOSSES`.
-        y: (n,) labels, 0 or 1.
-        champion: (n,) its probabilities of 1.
-        candidate: (n,) its probabilities.
+        y: (n,) labels, 0 or 1, or amounts.
+        champion: (n,) its probabilities of 1, or the amounts that it expects.
+        candidate: (n,) the candidate's.
         resamples: how many; of very many rows fewer, as for the bootstrap.
         seed: of the random numbers.
     """
@@ -68,11 +71,11 @@ def swap_rows(metric: str, y: Labels, champion: Floats, candidate: Floats, *, re
 
 
 def value(metric: str, y: Labels, probability: Floats) -> float:
-    """Return a metric of one model on the rows as they are."""
-    return float(OF_PROBABILITIES[metric](y, probability)(np.arange(len(y))[None])[0])
+    """Return a metric of one model on the rows as they are; NaN where it is not defined on them."""
+    return float(_OF_ROWS[metric](y, probability)(np.arange(len(y))[None])[0])
 
 
-def _draws(rows: int, resamples: int, seed: int) -> Iterator[Labels]:
+def _draws(rows: int, resamples: int, seed: int) -> Iterator[Drawn]:
     """Yield the rows of each resample, shape (k, rows), some resamples at a time."""
     rng = np.random.default_rng(seed)
     for several in _several(rows, resamples):
@@ -107,7 +110,7 @@ def _ranked(metric: Callable[[Floats, Floats], Floats]) -> Callable[[Labels, Flo
         levels, level = np.unique(-probability, return_inverse=True)
         code = 2 * level + y
 
-        def of(drawn: Labels) -> Floats:
+        def of(drawn: Drawn) -> Floats:
             several, size = len(drawn), 2 * len(levels)
             cells = (code[drawn] + size * np.arange(several)[:, None]).ravel()
             counts = np.bincount(cells, minlength=several * size).reshape(several, len(levels), 2).astype(np.float64)
@@ -142,12 +145,50 @@ def log_losses(y: Labels, probability: Floats) -> Floats:
     return np.asarray(-np.log(np.maximum(right, _LEAST)))
 
 
-LOSSES: Mapping[str, Callable[[Labels, Floats], Floats]] = {  # those that are the mean of a loss by row
+_OF_PROBABILITY: Mapping[str, Callable[[Labels, Floats], Floats]] = {
     "log_loss": log_losses,
     "brier": lambda y, probability: np.asarray((probability - y) ** 2),
+}
+LOSSES: Mapping[str, Callable[[Labels, Floats], Floats]] = {  # by row, of metrics that are their mean or its root
+    **_OF_PROBABILITY,
+    "mae": lambda y, amount: np.asarray(np.abs(amount - y)),
+    "rmse": lambda y, amount: np.asarray((amount - y) ** 2),
 }
 OF_PROBABILITIES: Mapping[str, Callable[[Labels, Floats], OfDraws]] = {
     "roc_auc": _ranked(_roc_auc),
     "average_precision": _ranked(_average_precision),
-    **{metric: _mean_of(loss) for metric, loss in LOSSES.items()},
+    **{metric: _mean_of(loss) for metric, loss in _OF_PROBABILITY.items()},
 }
+
+
+def _percentage_errors(y: Labels, amount: Floats) -> OfDraws:
+    """Return how the mean of |error| / |y| is computed for draws, over the rows where y is not nought."""
+    there = (y != 0).astype(np.float64)
+    losses = np.divide(np.abs(amount - y), np.abs(y), out=np.zeros_like(amount), where=there > 0)
+    return lambda drawn: _share(losses[drawn].sum(axis=1), there[drawn].sum(axis=1))
+
+
+def _root_mean_square(y: Labels, amount: Floats) -> OfDraws:
+    squares = LOSSES["rmse"](y, amount)
+    return lambda drawn: np.asarray(np.sqrt(squares[drawn].mean(axis=1)))
+
+
+def _explained(y: Labels, amount: Floats) -> OfDraws:
+    """Return how R² is computed for draws: against the mean of each draw."""
+    squares, about = (amount - y) ** 2, y - y.mean()
+
+    def of(drawn: Drawn) -> Floats:
+        spread = about[drawn]
+        total = ((spread - spread.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+        return 1 - _share(squares[drawn].sum(axis=1), total)
+
+    return of
+
+
+OF_AMOUNTS: Mapping[str, Callable[[Labels, Floats], OfDraws]] = {
+    "mae": _mean_of(LOSSES["mae"]),
+    "mape": _percentage_errors,
+    "rmse": _root_mean_square,
+    "r2": _explained,
+}
+_OF_ROWS = {**OF_PROBABILITIES, **OF_AMOUNTS}

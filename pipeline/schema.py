@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.settings import Column, ColumnType, Settings, SourceTable
+from churnwatch.pipeline.settings import Column, ColumnType, Settings, SourceTable, Task
 
 # What the types are called in SQL, by names that every engine knows.
 SQL_TYPES = {
@@ -22,6 +22,7 @@ SQL_TYPES = {
     ColumnType.NUMBER: "DOUBLE",
     ColumnType.DATE: "TIMESTAMP",
 }
+NUMBERS = (ColumnType.INTEGER, ColumnType.NUMBER)
 # What the data set adds to the user's columns.
 ROW_COLUMNS = ("_h", "_h2", "_batch", "_line", "_holdout")
 _OUR_NAMES = re.compile(
@@ -35,7 +36,7 @@ class Schema:
 
     columns: dict[str, Column]
     target: str | None  # a source beside the customers' rows has none
-    positive: str = ""
+    positive: str | None = ""  # None: the target is an amount
     id: str | None = None
     date: str | None = None
     left_out: tuple[str, ...] = ()  # excluded or forbidden: stored, never learned from
@@ -49,6 +50,16 @@ class Schema:
     def keeps_newest(self) -> bool:
         """Whether of the rows of one id only the newest counts: a source that tells no times."""
         return self.target is None and self.date is None
+
+    @property
+    def amount(self) -> str | None:
+        """The target where it is an amount, and does not say whether a customer left."""
+        return self.target if self.positive is None else None
+
+    @property
+    def predicts_amounts(self) -> bool:
+        """Whether the target is an amount."""
+        return self.amount is not None
 
     @cached_property
     def canonical(self) -> str:
@@ -64,7 +75,7 @@ class Schema:
     @cached_property
     def numeric(self) -> tuple[str, ...]:
         """Features that are numbers."""
-        return tuple(n for n in self.features if self.columns[n].type in (ColumnType.INTEGER, ColumnType.NUMBER))
+        return tuple(n for n in self.features if self.columns[n].type in NUMBERS)
 
     @cached_property
     def categorical(self) -> tuple[str, ...]:
@@ -88,6 +99,11 @@ def from_settings(settings: Settings, columns: dict[str, Column]) -> Schema:
     if settings.date is not None and columns[settings.date].type is not ColumnType.DATE:
         raise SettingsError(f"settings.yaml: date: column `{settings.date}` is of type"
                             f" {columns[settings.date].type}; declare it as `date`.")  # fmt: skip
+    if settings.task is Task.REGRESSION and columns[settings.target].type not in NUMBERS:
+        kind = columns[settings.target].type
+        raise SettingsError(
+            f"settings.yaml: target: column `{settings.target}` is of type {kind}; a regression needs `number`."
+        )
     schema = Schema(
         columns=columns,
         target=settings.target,

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import yaml
@@ -53,6 +53,13 @@ class ColumnType(StrEnum):
     INTEGER = "integer"
     NUMBER = "number"
     DATE = "date"
+
+
+class Task(StrEnum):
+    """What is predicted: whether a customer leaves, or an amount."""
+
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
 
 
 class Policy(StrEnum):
@@ -141,9 +148,12 @@ class Training(_Checked, frozen=True):
     max_gap: Share = 0.1  # F1 on the training rows less F1 on the holdout; beyond doubt above it, the report warns
 
 
-Compared = Literal[
+_OfClasses = Literal[
     "f1", "precision", "recall", "accuracy", "balanced_accuracy", "roc_auc", "average_precision", "log_loss", "brier"
 ]
+_OfAmounts = Literal["mae", "mape", "rmse", "r2"]
+Compared = _OfClasses | _OfAmounts
+_BY_TASK = {Task.CLASSIFICATION: get_args(_OfClasses), Task.REGRESSION: get_args(_OfAmounts)}
 
 
 class Gate(_Checked, frozen=True):
@@ -151,7 +161,7 @@ class Gate(_Checked, frozen=True):
 
     policy: Policy = Policy.PROVEN
     metric: Compared = "f1"
-    min_delta: Share = 0.005
+    min_delta: Share = 0.005  # of errors of amounts, as a share of the champion's
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     resamples: Count = 2000
     threshold: Annotated[float, Meta(gt=1)] = 20.0  # of `strict`: how many times its stake a bet must come to
@@ -209,7 +219,8 @@ class Settings(_Checked, frozen=True):
     """All settings of a home."""
 
     target: Name
-    positive: Name
+    task: Task = Task.CLASSIFICATION
+    positive: Name | None = None  # of a classification, which needs it
     id: Name | None = None
     date: Name | None = None
     exclude: tuple[str, ...] = ()
@@ -388,11 +399,31 @@ def parse(text: str, where: str = FILE_NAME) -> Settings:
         line = f", line {mark.line + 1}" if mark else ""
         raise SettingsError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', error)}.") from None
     try:
-        settings = msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(_with_defaults_of_task(values), Settings, strict=False)
         _check_together(settings)
     except msgspec.ValidationError as error:
         raise SettingsError(_explain(_spelt_out(str(error), values), node, where)) from None
     return settings
+
+
+_OF_REGRESSION: dict[str, dict[str, Any]] = {
+    "training": {"estimators": ["linear", "boosting"]},
+    "gate": {"metric": "mae"},
+}
+
+
+def _with_defaults_of_task(values: Any) -> Any:
+    """Return the values with those that a regression has where others are not given."""
+    if not isinstance(values, dict) or values.get("task") != Task.REGRESSION:
+        return values
+    values = {**values}
+    for name, own in _OF_REGRESSION.items():
+        given = values.get(name, {})
+        if isinstance(given, dict):
+            values[name] = {**own, **given}
+        elif name == "gate":
+            values[name] = {**own, "policy": given}
+    return values
 
 
 def _spelt_out(message: str, values: Any, of: str = "$") -> str:
@@ -468,11 +499,52 @@ def _check_together(settings: Settings) -> None:
     if settings.on_conflict == "latest" and not settings.key:
         raise msgspec.ValidationError("`latest` needs a `key` to tell which rows are the same - at `$.on_conflict`")
     _check_sources(settings)
+    _check_task(settings)
     _check_deciding(settings)
     _check_window(settings)
     _check_drift(settings)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
+
+
+def _check_task(settings: Settings) -> None:
+    """Refuse what the task does not know: amounts have neither a positive value nor anything that classes have."""
+    if settings.task is Task.CLASSIFICATION:
+        if settings.positive is None:
+            raise msgspec.ValidationError("Object missing required field `positive`")
+    else:
+        _check_amounts(settings)
+    known, gating = _BY_TASK[settings.task], settings.gating
+    for where, metrics in (("metric", (gating.metric,)), ("guards", gating.guards)):
+        for metric in metrics:
+            if metric not in known:
+                raise msgspec.ValidationError(
+                    f"a {settings.task} has no `{metric}`; it has {', '.join(known)} - at `$.gate.{where}`"
+                )
+
+
+def _check_amounts(settings: Settings) -> None:
+    if settings.positive is not None:
+        raise msgspec.ValidationError("a regression predicts an amount, no value of its own - at `$.positive`")
+    if settings.acceptance is not None:
+        raise msgspec.ValidationError(
+            "holds decisions and probabilities, which a regression has not - at `$.acceptance`"
+        )
+    if settings.gating.policy is Policy.STRICT:
+        raise msgspec.ValidationError(
+            "`strict` bets on decisions; a regression has `proven`, `better` and `always` - at `$.gate.policy`"
+        )
+    for setting in ("class_weight", "metric", "calibration", "resampling"):
+        if getattr(settings.training, setting) != getattr(Training(), setting):
+            raise msgspec.ValidationError(f"is of classes; a regression has none - at `$.training.{setting}`")
+    training = settings.training
+    for setting, asked in (
+        ("mode", training.mode == "search"),
+        ("window", training.window == "compare"),
+        ("half_life", training.half_life is not None),
+    ):
+        if asked:
+            raise msgspec.ValidationError(f"only where classes are predicted - at `$.training.{setting}`")
 
 
 def _check_deciding(settings: Settings) -> None:

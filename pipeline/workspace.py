@@ -9,20 +9,22 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from sklearn.model_selection import FixedThresholdClassifier
-
-from churnwatch.pipeline import datasets, features, registry
+from churnwatch.pipeline import datasets, features, predict, registry
 from churnwatch.pipeline.datasets import Dataset, paths, pinned, role
 from churnwatch.pipeline.engine import DuckDB, Engine, name
-from churnwatch.pipeline.evaluate import evaluate
+from churnwatch.pipeline.evaluate import baseline_f1, evaluate
+from churnwatch.pipeline.evaluate_amounts import baseline_amounts, evaluate_amounts
 from churnwatch.pipeline.feature_step import FeatureStep, Pairs
 from churnwatch.pipeline.features import Featured, Rows
 from churnwatch.pipeline.holdout import Holdout, forward, from_test_folder, from_window
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
+from churnwatch.pipeline.model_files import Fitted
 from churnwatch.pipeline.records import CLOCK, Batch, Model
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.train import probabilities
+from churnwatch.pipeline.train_amounts import amounts
 
 
 class Surroundings:
@@ -101,26 +103,41 @@ class Surroundings:
     def _customers_predicted(self) -> int | None:
         return self.ledger.customers_predicted()
 
-    def evaluated(self, rows: Rows, probability: Any, threshold: float) -> dict[str, float]:
-        """Return the metrics of a model's probabilities."""
-        return evaluate(rows.y, probability, threshold=threshold, top_share=self.top_share)
+    def predictions(self, model: Fitted, rows: Rows) -> Any:
+        """Return a model's probability of leaving for each row, or the amount that it expects, shape (n,)."""
+        return amounts(model, rows) if self.schema.predicts_amounts else probabilities(model, rows)
 
-    def load(self, version: Model) -> FixedThresholdClassifier:
+    def evaluated(self, rows: Rows, predictions: Any, threshold: float) -> dict[str, float]:
+        """Return the metrics of a model's predictions."""
+        if self.schema.predicts_amounts:
+            return evaluate_amounts(rows.y, predictions, top_share=self.top_share)
+        return evaluate(rows.y, predictions, threshold=threshold, top_share=self.top_share)
+
+    def baseline(self, rows: Rows) -> dict[str, float]:
+        """Return the metrics of the dummy that looks at nothing."""
+        if self.schema.predicts_amounts:
+            return baseline_amounts(rows.y)
+        return {"f1": baseline_f1(rows.y)} if len(rows) else {}
+
+    def load(self, version: Model) -> Fitted:
         """Return a version's model."""
         return registry.load(self.home.models, version, unpickle=self.home.settings.model_format.unpickles)
 
-    def usable(self, version: Model) -> FixedThresholdClassifier | str:
+    def usable(self, version: Model) -> Fitted | str:
         """Return a version's model, or why the settings no longer let it be used."""
         if not registry.is_readable(self.home.models, version, unpickle=self.home.settings.model_format.unpickles):
             return f"{version.name} was kept as a pickle only, which `model_format: skops` does not read"
         model = self.load(version)
+        other = predict.another_task(model, self.schema)
+        if other is not None:
+            return f"{version.name} {other}"
         gone = sorted(set(model.feature_names_in_) - set(self.learned.features))
         if not gone:
             return model
         listed = f"{', '.join(gone[:3])}{', …' if len(gone) > 3 else ''}"  # noqa: PLR2004
         return f"{version.name} needs features that the settings no longer make or allow ({listed})"
 
-    def comparable(self, champion: Model) -> FixedThresholdClassifier | None:
+    def comparable(self, champion: Model) -> Fitted | None:
         """Return the champion's model; None, with a warning, where it cannot be used."""
         model = self.usable(champion)
         if not isinstance(model, str):

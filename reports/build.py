@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from churnwatch.pipeline import files
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.metrics import METRICS
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports import charts, words
 from churnwatch.reports.data import gather
@@ -29,7 +30,8 @@ class Section:
     template: str
 
 
-_FILTERS = ("count", "day", "duration", "many", "moment", "percent", "score", "share", "short", "signed", "size")
+_FILTERS = ("amount", "count", "day", "duration", "many", "moment", "percent", "score", "share", "short", "signed",
+            "size", "told")  # fmt: skip
 
 # The page in its order. A new section is a template and a line here.
 SECTIONS = (
@@ -71,8 +73,10 @@ def render(report: Report, *, now: datetime) -> str:
         sections=SECTIONS,
         style=Markup(style),  # noqa: S704 - our own file
         style_hash=_hash(style),
-        f1_chart=charts.f1_chart(report.quality.history.shown),
+        of=METRICS[report.metric],
+        metric_chart=charts.metric_chart(report.quality.history.shown, report.metric),
         matrix_chart=charts.matrix_chart(report.quality.matrix),
+        tenths_chart=charts.tenths_chart(report.quality.tenths),
         timing_chart=charts.timing_chart(report.timings),
         missing_chart=charts.missing_chart(report.missing),
     )

@@ -10,8 +10,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from churnwatch.pipeline.metrics import METRICS, Metric
 from churnwatch.reports import words
-from churnwatch.reports.facts import F1Point, Matrix, Missing, MissingRow, Timings
+from churnwatch.reports.facts import Matrix, Missing, MissingRow, Point, TenthRow, Timings
 from churnwatch.reports.svg import (
     BLUE,
     GREY,
@@ -28,7 +29,7 @@ from churnwatch.reports.svg import (
 WIDE, NARROW = 720, 350  # pixels: the reading column, and a phone's
 FEWEST_RUNS = 2  # below it a chart over runs shows nothing that a sentence does not
 MOST_SPARKLINES = 12
-MOST_WIDE, MOST_NARROW = 60, 30  # runs in the chart of F1
+MOST_WIDE, MOST_NARROW = 60, 30  # runs in the chart of the headline metric
 _STEP_COLOURS = ((BLUE, "blue"), (TEAL, "teal"), (ORANGE, "orange"))  # by how much time they take
 
 
@@ -52,31 +53,39 @@ def _both(
     return tuple(found)
 
 
-# -- F1 over runs ----------------------------------------------------------------------------------------------
+# -- the headline metric over runs -----------------------------------------------------------------------------
 
 
-def f1_chart(points: Sequence[F1Point]) -> Chart | None:
-    """Draw F1 over runs: on new batches before learning, of candidates on the holdout, and who was released."""
+def metric_chart(points: Sequence[Point], metric: str) -> Chart | None:
+    """Draw a metric over runs: on new batches before learning, of candidates on the holdout, and who was released."""
     if len(points) < FEWEST_RUNS:
         return None
-    described = "; ".join(_f1_words(point) for point in points[-12:])
-    return Chart(
-        _both("f1", "F1 over runs", described, lambda surface, wide: _draw_f1(surface, points, wide=wide), (330, 290))
-    )
+    of = METRICS[metric]
+    described = "; ".join(_point_words(point, metric) for point in points[-12:])
+    svgs = _both("metric", f"{_title(of)} over runs", described,
+                 lambda surface, wide: _draw_metric(surface, points, of, wide=wide), (330, 290))  # fmt: skip
+    return Chart(svgs)
 
 
-def _f1_words(point: F1Point) -> str:
-    said = [f"run {point.run}: new batches {words.score(point.in_use, 2)}, holdout {words.score(point.holdout, 2)}"]
+def _title(of: Metric) -> str:
+    return of.title[0].upper() + of.title[1:]
+
+
+def _point_words(point: Point, metric: str) -> str:
+    in_use, holdout = words.told(point.in_use, metric, 2), words.told(point.holdout, metric, 2)
+    said = [f"run {point.run}: new batches {in_use}, holdout {holdout}"]
     return ", ".join([*said, f"v{point.candidate} {point.decision}"] if point.decision else said)
 
 
-def _draw_f1(surface: Canvas, points: Sequence[F1Point], *, wide: bool) -> None:
+def _draw_metric(surface: Canvas, points: Sequence[Point], of: Metric, *, wide: bool) -> None:
     points = points[-MOST_WIDE:] if wide else points[-MOST_NARROW:]
-    axes = surface.axes(left=34, right=98 if wide else 84, top=34, bottom=30)
+    axes = surface.axes(left=54 if of.relative else 34, right=98 if wide else 84, top=34, bottom=30)
     baseline = [(x, point.baseline) for x, point in enumerate(points) if point.baseline is not None]
     in_use = [(x, point.in_use) for x, point in enumerate(points) if point.in_use is not None]
     holdout = [(x, point.holdout) for x, point in enumerate(points) if point.holdout is not None]
-    _frame(axes, [value for _, value in (*baseline, *in_use, *holdout)], len(points))
+    _frame(
+        axes, [value for _, value in (*baseline, *in_use, *holdout)], len(points), most=math.inf if of.relative else 1.0
+    )
     _number_runs(surface, axes, [point.run for point in points], wide=wide)
     _mark_releases(surface, axes, points)
     crowded = len(points) > (40 if wide else 20)
@@ -100,11 +109,11 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[list[float], list[fl
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def _frame(axes: Axes, values: Sequence[float], slots: int) -> None:
-    """Set limits with air around the values, and light horizontal lines to read them by."""
+def _frame(axes: Axes, values: Sequence[float], slots: int, *, most: float) -> None:
+    """Set limits with air around the values, none above `most`, and light horizontal lines to read them by."""
     low, high = min(values), max(values)
-    air = max(0.03, 0.12 * (high - low))
-    axes.set_ylim(max(0.0, low - air), min(1.0, high + air) if high < 1 else 1.02)
+    air = max(0.03 if most < math.inf else 0.03 * high, 0.12 * (high - low))
+    axes.set_ylim(max(0.0, low - air), min(most, high + air) if high < most else 1.02)
     axes.set_xlim(-0.4, slots - 0.6)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.grid(axis="y", color=RULE, linewidth=0.8)
@@ -121,7 +130,7 @@ def _number_runs(surface: Canvas, axes: Axes, runs: Sequence[int], *, wide: bool
     axes.set_xticks(places, [surface.token(label) for label in labels])
 
 
-def _mark_releases(surface: Canvas, axes: Axes, points: Sequence[F1Point]) -> None:
+def _mark_releases(surface: Canvas, axes: Axes, points: Sequence[Point]) -> None:
     """Draw a line where a version was released, with its name above; names that would touch are left out."""
     low, high = axes.get_ylim()
     left, right = axes.get_xlim()
@@ -149,6 +158,35 @@ def _label_ends(
     for value, name, colour in sorted(ends):
         place = max(value, place + gap * unit)
         surface.write(axes, slots - 0.6 + 0.02 * slots, place, name, ha="left", color=colour, fontweight="bold")
+
+
+# -- expected and real amounts ---------------------------------------------------------------------------------
+
+
+def tenths_chart(tenths: Sequence[TenthRow]) -> Chart | None:
+    """Draw what was expected of each tenth of the holdout, the highest first, beside what came."""
+    if not tenths:
+        return None
+    described = "; ".join(
+        f"tenth {row.tenth}: expected {words.amount(row.expected)}, came {words.amount(row.real)}" for row in tenths
+    )
+    svgs = _both("tenths", "Expected and real amount by tenths", described,
+                 lambda surface, _: _draw_tenths(surface, tenths), (240, 220))  # fmt: skip
+    return Chart(svgs, (("blue", "what came"), ("orange", "what was expected")))
+
+
+def _draw_tenths(surface: Canvas, tenths: Sequence[TenthRow]) -> None:
+    axes = surface.axes(left=54, right=4, top=12, bottom=30)
+    places, real = range(len(tenths)), [row.real for row in tenths]
+    expected = [row.expected for row in tenths]
+    axes.bar(places, real, width=0.62, color=BLUE, alpha=0.45, linewidth=0)
+    axes.plot(places, expected, color=ORANGE, marker="o", markersize=5.5, markeredgewidth=0, linewidth=1.6)
+    low, high = min(0.0, *real, *expected), max(0.0, *real, *expected)
+    axes.set(xlim=(-0.5, len(tenths) - 0.5), ylim=(1.08 * low, 1.08 * high or 1))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    axes.grid(axis="y", color=RULE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xticks(list(places), [surface.token(f"{row.tenth}") for row in tenths])
 
 
 # -- confusion matrix ------------------------------------------------------------------------------------------

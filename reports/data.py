@@ -8,6 +8,7 @@ from pathlib import Path
 
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.metrics import HEADLINES, METRICS
 from churnwatch.pipeline.records import Champion, Status, Verdict
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports import drift_part, inputs_part, models_part, words, work_part
@@ -37,11 +38,13 @@ def gather(
     numbers = [row.run for row in runs.shown]
     serving = models_part.serving(reader)
     champion = serving.champion if serving else None
-    quality = models_part.quality(reader, champion)
+    metric = HEADLINES[home.settings.task]
+    quality = models_part.quality(reader, champion, metric)
     urgent = tuple(attention)
     return Report(
         home=home.path.name,
         target=home.settings.target,
+        metric=metric,
         made_at=iso(now),
         source_folder=home.settings.source_folder,
         headline=headline(champion, runs.shown, len(urgent), home.settings.source_folder),
@@ -76,10 +79,11 @@ def headline(champion: Champion | None, runs: Sequence[RunRow], urgent: int, sou
 
 
 def _how_good(champion: Champion) -> str:
-    if champion.f1 is None:
+    if champion.value is None:
         return "Nobody knows yet how good it is: there is no holdout row to judge it by."
     rows = words.many(champion.holdout_rows or 0, "holdout row")
-    return f"F1 {words.score(champion.f1, 2)} on {rows} that it never saw."
+    said = words.told(champion.value, champion.metric, 2)
+    return f"{METRICS[champion.metric].title.capitalize()} {said} on {rows} that it never saw."
 
 
 def _without_model(runs: Sequence[RunRow], source_folder: str) -> tuple[str, str]:

@@ -44,14 +44,14 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class F1Point:
-    """What one run says about F1."""
+class Point:
+    """What one run says about the headline metric."""
 
     run: int
     at: str
     in_use: float | None  # the champion on the run's new batches, before anything learned from them
     in_use_rows: int
-    in_use_baseline: float | None  # what saying of everybody that they leave has on the same rows
+    in_use_baseline: float | None  # what the dummy that looks at nothing has on the same rows
     in_use_version: int | None
     holdout: float | None  # the candidate
     baseline: float | None
@@ -97,9 +97,20 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class TenthRow:
+    """A tenth of the holdout by expected amount, the highest first."""
+
+    tenth: int
+    rows: int
+    expected: float
+    real: float
+
+
+@dataclass(frozen=True, slots=True)
 class MetricRow:
     """One metric of the champion, with what to hold it against."""
 
+    key: str
     name: str
     meaning: str
     holdout: float | None
@@ -114,10 +125,11 @@ class Quality:
 
     metrics: tuple[MetricRow, ...]
     matrix: Matrix | None
-    history: Listed[F1Point]  # oldest first, thinned out to the newest
+    history: Listed[Point]  # oldest first, thinned out to the newest
+    tenths: tuple[TenthRow, ...] = ()  # where amounts are predicted
 
     @property
-    def newest_in_use(self) -> F1Point | None:
+    def newest_in_use(self) -> Point | None:
         """The newest run whose new batches were predicted before anything learned from them."""
         return next((point for point in reversed(self.history.shown) if point.in_use is not None), None)
 
@@ -269,6 +281,7 @@ class PredictionRow:
     rows: int
     positives: int
     at: str
+    amount: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +302,7 @@ class VersionRow:
     created_at: str
     train_rows: int
     threshold: float
-    f1: float | None
+    holdout: float | None
     decision: str | None
 
 
@@ -362,6 +375,7 @@ class Report:
 
     home: str
     target: str
+    metric: str  # by which people know how good the model is: f1 or mae
     made_at: str
     source_folder: str
     headline: Headline

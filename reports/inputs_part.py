@@ -85,4 +85,4 @@ def _located(home: Home, output: Path, rows: Sequence[Row]) -> Iterator[Predicti
         name = Path(row["path"]).with_suffix(".csv").name
         link = quote(Path(os.path.relpath(home.predictions / name, output.parent)).as_posix())
         yield PredictionRow(f"{home.settings.predictions_folder}/{name}", link, row["source"], row["version"],
-                            row["rows"], row["positives"], row["at"])  # fmt: skip
+                            row["rows"], row["positives"], row["at"], row["amount"])  # fmt: skip

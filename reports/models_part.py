@@ -12,14 +12,15 @@ from churnwatch.pipeline.records import Champion, Decision
 from churnwatch.reports.facts import (
     EstimateRow,
     Estimates,
-    F1Point,
     Gap,
     Listed,
     Matrix,
     MetricRow,
+    Point,
     Quality,
     ReleaseRow,
     Serving,
+    TenthRow,
     VersionRow,
 )
 
@@ -46,6 +47,11 @@ _METRICS = {
     "lift_at_capacity": ("Lift at capacity", "how many times better than calling at random"),
     "log_loss": ("Log loss", "how wrong the probabilities are; lower is better"),
     "brier": ("Brier score", "mean squared error of the probabilities; lower is better"),
+    "mae": ("Mean absolute error", "by how much it is off on average, either way; lower is better"),
+    "mape": ("Mean absolute percentage error", "the same as a share of the amount, where that is not 0"),
+    "rmse": ("Root mean squared error", "the same where large errors count more; lower is better"),
+    "r2": ("R²", "the share of the differences between customers that it knows; 0 is none, 1 is all"),
+    "share_at_capacity": ("Share at capacity", "of the whole amount, what stands with as many as can be called"),
 }
 
 Values = Mapping[str, float]
@@ -65,24 +71,29 @@ def how(kind: str) -> str:
     return _HOW.get(kind, kind)
 
 
-def quality(reader: Reader, champion: Champion | None) -> Quality:
-    """Return how good the champion is, and the F1 of the newest runs."""
-    f1_rows = reader.f1_over_time()
-    history = _history(reader, f1_rows)
+def quality(reader: Reader, champion: Champion | None, metric: str) -> Quality:
+    """Return how good the champion is, and the headline metric of the newest runs."""
+    found = reader.over_time(metric)
+    history = _history(reader, found, metric)
     if champion is None:
         return Quality((), None, history)
     version = champion.model.version
-    judged = _newest_run(f1_rows, version, "holdout")
+    judged = _newest_run(found, version, "holdout")
     holdout = _values(reader, judged, "holdout", version)
-    trained = _newest_run(f1_rows, version, "train")
+    trained = _newest_run(found, version, "train")
     train = _values(reader, trained, "train", version)
     baseline = _values(reader, judged, "holdout", None)  # the only metrics on the holdout that belong to no version
     rows = tuple(_metric_rows(holdout, train, baseline, _gaps(reader, trained, version)))
-    return Quality(rows, _matrix(holdout, version, judged), history)
+    return Quality(rows, _matrix(holdout, version, judged), history, _tenths(reader, judged, version))
 
 
-def _newest_run(f1_rows: Sequence[Row], version: int, split: str) -> int | None:
-    return max((row["run"] for row in f1_rows if row["version"] == version and row["split"] == split), default=None)
+def _tenths(reader: Reader, run: int | None, version: int) -> tuple[TenthRow, ...]:
+    rows = reader.amount_tenths(run, version) if run is not None else []
+    return tuple(TenthRow(row["tenth"], row["rows"], row["expected_mean"], row["real_mean"]) for row in rows)
+
+
+def _newest_run(found: Sequence[Row], version: int, split: str) -> int | None:
+    return max((row["run"] for row in found if row["version"] == version and row["split"] == split), default=None)
 
 
 def _values(reader: Reader, run: int | None, split: str, version: int | None) -> Values:
@@ -98,7 +109,7 @@ def _gaps(reader: Reader, run: int | None, version: int) -> Mapping[str, Gap]:
 def _metric_rows(holdout: Values, train: Values, baseline: Values, gaps: Mapping[str, Gap]) -> Iterator[MetricRow]:
     for key, (name, meaning) in _METRICS.items():
         if key in holdout or key in train:
-            yield MetricRow(name, meaning, holdout.get(key), train.get(key), baseline.get(key), gaps.get(key))
+            yield MetricRow(key, name, meaning, holdout.get(key), train.get(key), baseline.get(key), gaps.get(key))
 
 
 def _matrix(values: Values, version: int, run: int | None) -> Matrix | None:
@@ -107,35 +118,47 @@ def _matrix(values: Values, version: int, run: int | None) -> Matrix | None:
     return Matrix(version, run, *(round(values[cell]) for cell in _CELLS))
 
 
-def _history(reader: Reader, f1_rows: Sequence[Row]) -> Listed[F1Point]:
-    """Return a point for each of the newest runs that say anything about F1, oldest first."""
+def _history(reader: Reader, found: Sequence[Row], metric: str) -> Listed[Point]:
+    """Return a point for each of the newest runs that say anything about the metric, oldest first."""
     by_run: dict[int, list[Row]] = defaultdict(list)
-    for row in f1_rows:
+    for row in found:
         if row["split"] in ("holdout", "prequential"):
             by_run[row["run"]].append(row)
     newest = sorted(by_run)[-MOST_RUNS:]
-    return Listed(tuple(_point(reader, run, by_run[run]) for run in newest), len(by_run))
+    return Listed(tuple(_point(reader, run, by_run[run], metric) for run in newest), len(by_run))
 
 
-def _point(reader: Reader, run: int, f1_rows: Sequence[Row]) -> F1Point:
+def _point(reader: Reader, run: int, found: Sequence[Row], metric: str) -> Point:
     verdict = reader.verdict(run)
-    of = {(row["subject"], row["split"]): row for row in f1_rows}
+    of = {(row["subject"], row["split"]): row for row in found}
     candidate, baseline = of.get(("candidate", "holdout")), of.get(("baseline", "holdout"))
     in_use = of.get(("champion", "prequential"))
-    value, rows, dummy = _pooled(reader, run) if in_use else (None, 0, None)
-    return F1Point(
+    pooled = _pooled if metric == "f1" else _pooled_mae
+    value, rows, dummy = pooled(reader, run) if in_use else (None, 0, None)
+    return Point(
         run=run,
-        at=f1_rows[0]["created_at"],
+        at=found[0]["created_at"],
         in_use=value,
         in_use_rows=rows,
         in_use_baseline=dummy,
         in_use_version=in_use["version"] if in_use else None,
-        holdout=candidate["f1"] if candidate else None,
-        baseline=baseline["f1"] if baseline else None,
+        holdout=candidate["value"] if candidate else None,
+        baseline=baseline["value"] if baseline else None,
         candidate=candidate["version"] if candidate else None,
         decision=verdict.decision.value if verdict else None,
         promotes=verdict.decision.promotes if verdict else False,
     )
+
+
+def _pooled_mae(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
+    """Return the mean absolute error over all new rows of a run, their number, and that of the dummy."""
+    sums: dict[str, float] = defaultdict(float)
+    rows = 0
+    for row in reader.metrics(run=run, split="prequential"):
+        if row["name"] == "mae":
+            sums[row["subject"]] += row["rows"] * row["value"]
+            rows += row["rows"] if row["subject"] == "champion" else 0
+    return sums["champion"] / rows, rows, sums["baseline"] / rows
 
 
 def _pooled(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
@@ -163,7 +186,7 @@ def estimates(reader: Reader) -> Estimates:
     return Estimates(Listed(tuple(shown), len(f1)), held, ranked)
 
 
-def versions(reader: Reader, quality_history: Sequence[F1Point]) -> Listed[VersionRow]:
+def versions(reader: Reader, quality_history: Sequence[Point]) -> Listed[VersionRow]:
     """Return the newest model versions, newest first."""
     points = {point.candidate: point for point in quality_history}
     last = reader.next_version() - 1

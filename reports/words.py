@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from churnwatch.pipeline.clock import from_iso
+from churnwatch.pipeline.metrics import METRICS
+from churnwatch.pipeline.metrics import amount as written
 
 NOTHING = "\N{EN DASH}"
 LONGEST = 400  # characters of one text; the ledger has all of it
@@ -81,9 +83,16 @@ def score(value: float | None, digits: int = 3) -> str:
     return NOTHING if value is None else f"{value:.{digits}f}"
 
 
-def signed(value: float) -> str:
-    """Write a difference with its sign, and a minus that is as wide as the plus."""
-    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+def told(value: float | None, metric: str, digits: int = 3) -> str:
+    """0.535, or in a metric's own unit: 41.20, 8.1 %."""
+    of = METRICS.get(metric)
+    return NOTHING if value is None else of.shown(value) if of and of.relative else score(value, digits)
+
+
+def signed(value: float, metric: str) -> str:
+    """Write by how much a metric is better, with a sign, and a minus that is as wide as the plus."""
+    sign = "\N{MINUS SIGN}" if value < 0 else "+"
+    return f"{sign}{METRICS[metric].shown(abs(value))}"
 
 
 def share(value: float | None) -> str:
@@ -115,6 +124,11 @@ def duration(seconds: float | None) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE} min {whole % _MINUTE} s"
     return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+
+
+def amount(value: float | None) -> str:
+    """1,204.50."""
+    return NOTHING if value is None else written(value)
 
 
 def size(number_of_bytes: float | None) -> str:

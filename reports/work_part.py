@@ -11,7 +11,7 @@ import msgspec
 
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import Status
-from churnwatch.pipeline.settings import Home, Settings
+from churnwatch.pipeline.settings import Home, Task, parse
 from churnwatch.reports.facts import (
     Listed,
     PackageFinding,
@@ -23,6 +23,7 @@ from churnwatch.reports.facts import (
     Timings,
 )
 
+_LEAST = {Task.CLASSIFICATION: "target: t\npositive: p\n", Task.REGRESSION: "target: t\ntask: regression\n"}
 MOST_RUNS = 60
 MOST_FINDINGS = 100
 MOST_SETTINGS = 150
@@ -107,7 +108,7 @@ def _finding(row: Row) -> PackageFinding:
 def settings(home: Home) -> Listed[SettingRow]:
     """Return the settings in force, those that differ from their default first and the columns last."""
     given = home.settings
-    defaults = dict(_flat(msgspec.to_builtins(Settings(target="", positive=""))))
+    defaults = dict(_flat(msgspec.to_builtins(parse(_LEAST[given.task]))))
     found = [
         SettingRow(name, value, _group(name, chosen=defaults.get(name) != value))
         for name, value in _flat(msgspec.to_builtins(msgspec.structs.replace(given, gate=given.gating)))

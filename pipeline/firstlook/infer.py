@@ -26,8 +26,8 @@ from churnwatch.pipeline.firstlook.head import Sample, of_reading, read_sample
 from churnwatch.pipeline.firstlook.inference import Inference, Question
 from churnwatch.pipeline.firstlook.roles import Choice, Fact
 from churnwatch.pipeline.firstlook.settings_text import classic_settings_text, from_classic_config, settings_text
-from churnwatch.pipeline.schema import Schema
-from churnwatch.pipeline.settings import Column, ColumnType, Csv
+from churnwatch.pipeline.schema import NUMBERS, Schema
+from churnwatch.pipeline.settings import Column, ColumnType, Csv, Task
 
 __all__ = [
     "Inference",
@@ -56,6 +56,7 @@ class _Parts:
     questions: tuple[Question, ...] = ()
     given: frozenset[str] = frozenset()
     chosen: dict[str, str] = field(default_factory=dict)
+    task: Task = Task.CLASSIFICATION
 
     def noted(self, *notes: str) -> _Parts:
         return replace(self, notes=self.notes + tuple(note for note in notes if note))
@@ -128,7 +129,7 @@ def _with_roles(sample: Sample, parts: _Parts, positive: str | None, exclude: tu
     if "target" not in chosen:
         parts = parts.take("target", roles.pick_target(facts), "Which column says who has left?")
     if "target" in parts.chosen:
-        parts = _with_positive(sample, parts, positive)
+        parts = _with_positive(sample, parts, positive, named="target" in chosen)
     facts = [fact for fact in facts if fact.column not in parts.chosen.values()]
     if "id" not in chosen:
         parts = parts.take("id", roles.pick_id(facts), "Which column names the customer?")
@@ -154,7 +155,8 @@ def _facts(sample: Sample, parts: _Parts, exclude: Sequence[str]) -> list[Fact]:
     ]
 
 
-def _with_positive(sample: Sample, parts: _Parts, positive: str | None) -> _Parts:
+def _with_positive(sample: Sample, parts: _Parts, positive: str | None, *, named: bool) -> _Parts:
+    """Find the value that means "left"; a target of many numbers that the user named is an amount."""
     target = parts.chosen["target"]
     cell = cells.present(target, parts.csv)
     most = sample.engine.rows(
@@ -163,6 +165,9 @@ def _with_positive(sample: Sample, parts: _Parts, positive: str | None) -> _Part
     values = [value for value, _ in most]
     if not values:
         raise UsageError(f"target: {shown(target)} has no value in the sample; name another with --target.")
+    if positive is None and named and parts.columns[target].type in NUMBERS and len(values) > _MOST_ALLOWED:
+        amounts = replace(parts, task=Task.REGRESSION)
+        return amounts.noted(f"task: regression, because {shown(target)} has many different numbers")
     if positive is None:
         choice = roles.pick_positive(values)
         parts = parts.take("positive", choice, f"Which value of {shown(target)} means that a customer has left?")
@@ -225,6 +230,7 @@ def _with_exclusions(sample: Sample, parts: _Parts, exclude: tuple[str, ...]) ->
         id=chosen.get("id"),
         target=chosen.get("target"),
         positive=chosen.get("positive"),
+        task=parts.task,
         date=chosen.get("date"),
         exclude=tuple(dict.fromkeys((*exclude, *empty, *leaks))),
         leaks=leaks,

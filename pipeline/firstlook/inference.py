@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from churnwatch.pipeline.settings import Column, Csv
+from churnwatch.pipeline.settings import Column, Csv, Task
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Inference:
     id: str | None = None
     target: str | None = None
     positive: str | None = None
+    task: Task = Task.CLASSIFICATION
     date: str | None = None
     exclude: tuple[str, ...] = ()
     leaks: tuple[str, ...] = ()

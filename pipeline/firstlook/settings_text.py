@@ -13,7 +13,7 @@ import yaml
 
 from churnwatch.pipeline.errors import UsageError
 from churnwatch.pipeline.firstlook.inference import Inference
-from churnwatch.pipeline.settings import Column, ColumnType, Csv, Policy
+from churnwatch.pipeline.settings import Column, ColumnType, Csv, Policy, Task
 
 _CLASSIC_FOLDERS = {
     "input_folder_path": "source_folder",
@@ -90,13 +90,16 @@ def quoted(text: str) -> str:
 
 
 def _text(inference: Inference, *, folders: Mapping[str, str] | None = None, gate: Policy | None = None) -> str:
-    for part in ("target", "positive"):
+    for part in ("target", "positive") if inference.task is Task.CLASSIFICATION else ("target",):
         if getattr(inference, part) is None:
             asked = next((q.candidates for q in inference.questions if q.field == part), tuple(inference.columns))
             raise UsageError(f"the {part} cannot be told from the sample; name it with --{part}: {_keys(asked[:12])}.")
     columns = {quoted(column): _column(kind) for column, kind in inference.columns.items()}
     notes = [" ".join(note.split()) for note in inference.notes]
-    return _template().render(found=inference, columns=columns, folders=folders or {}, gate=gate, notes=notes)
+    amounts = inference.task is Task.REGRESSION
+    return _template().render(
+        amounts=amounts, found=inference, columns=columns, folders=folders or {}, gate=gate, notes=notes
+    )
 
 
 def _column(kind: Column) -> str:

@@ -441,4 +441,27 @@ def m007_labels(db: Database) -> None:
         db.execute(statement)
 
 
-NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate", "m005_experiments", "m006_drift", "m007_labels"})
+@ledger_migrations()
+def m008_regression(db: Database) -> None:
+    """Let the ledger hold expected amounts beside real ones."""
+    for statement in (
+        "ALTER TABLE predictions ADD COLUMN amount REAL",
+        """CREATE TABLE amount_tenths (
+            run INTEGER NOT NULL REFERENCES runs,
+            version INTEGER NOT NULL REFERENCES models,
+            tenth INTEGER NOT NULL,
+            rows INTEGER NOT NULL,
+            expected_mean REAL NOT NULL,
+            real_mean REAL NOT NULL,
+            PRIMARY KEY (run, version, tenth)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE VIEW mae_over_time AS
+            SELECT m.run, r.created_at, m.subject, m.split, m.version, m.batch, m.file, m.value AS mae, m.low, m.high,
+                   m.rows
+            FROM metrics m JOIN runs r USING (run) WHERE m.name = 'mae'""",
+    ):
+        db.execute(statement)
+
+
+NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate", "m005_experiments", "m006_drift", "m007_labels",
+                   "m008_regression"})  # fmt: skip

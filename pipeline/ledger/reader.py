@@ -352,10 +352,14 @@ class Reader:
     # -- models ------------------------------------------------------------------------------------------------
 
     def models(self) -> list[Row]:
-        """Return all model versions with their F1 on the holdout when they were judged, oldest first."""
+        """Return all model versions with F1 or MAE on the holdout when they were judged, oldest first."""
+        f1, mae = (
+            "(SELECT value FROM metrics x WHERE x.version = m.version AND x.subject = 'candidate'"
+            f" AND x.split = 'holdout' AND x.name = '{metric}' LIMIT 1) AS {metric}"
+            for metric in ("f1", "mae")
+        )
         return self.rows(
-            "SELECT m.*, (SELECT value FROM metrics x WHERE x.version = m.version AND x.subject = 'candidate'"
-            " AND x.split = 'holdout' AND x.name = 'f1' LIMIT 1) AS f1, d.decision FROM models m"
+            f"SELECT m.*, {f1}, {mae}, d.decision FROM models m"
             " LEFT JOIN decisions d ON d.candidate = m.version ORDER BY m.version"
         )
 
@@ -384,9 +388,9 @@ class Reader:
         if row is None:
             return None
         pin = self._one("SELECT version FROM current_pin")
-        f1 = self._one(
-            "SELECT value, rows FROM metrics WHERE version = ? AND split = 'holdout' AND name = 'f1'"
-            " ORDER BY run DESC LIMIT 1",
+        headline = self._one(
+            "SELECT name, iif(split = 'holdout', value, NULL) AS value, rows FROM metrics WHERE version = ?"
+            " AND split IN ('holdout', 'train') AND name IN ('f1', 'mae') ORDER BY split, run DESC LIMIT 1",
             row["version"],
         )
         return Champion(
@@ -395,8 +399,9 @@ class Reader:
             kind=row["kind"],
             why=row["why"],
             pinned=pin is not None,
-            f1=f1["value"] if f1 else None,
-            holdout_rows=f1["rows"] if f1 else None,
+            metric=headline["name"] if headline else "f1",
+            value=headline["value"] if headline else None,
+            holdout_rows=headline["rows"] if headline and headline["value"] is not None else None,
         )
 
     def pin(self) -> Row | None:
@@ -486,9 +491,15 @@ class Reader:
             name,
         )
 
-    def f1_over_time(self) -> list[Row]:
-        """Return every F1 ever computed, oldest first."""
-        return self.rows("SELECT * FROM f1_over_time ORDER BY run")
+    def over_time(self, metric: str) -> list[Row]:
+        """Return every value of a metric ever computed, oldest first."""
+        return self.rows(
+            "SELECT m.*, r.created_at FROM metrics m JOIN runs r USING (run) WHERE m.name = ? ORDER BY m.run", metric
+        )
+
+    def amount_tenths(self, run: int, version: int) -> list[Row]:
+        """Return what a version expected of each tenth of a run's holdout beside what came, the highest first."""
+        return self.rows("SELECT * FROM amount_tenths WHERE run = ? AND version = ? ORDER BY tenth", run, version)
 
     # -- drift -------------------------------------------------------------------------------------------------
 

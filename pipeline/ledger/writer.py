@@ -25,6 +25,7 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import (
     AcceptanceCase,
     Aggregated,
+    AmountTenth,
     Approval,
     Batch,
     Drift,
@@ -54,6 +55,7 @@ log = logging.getLogger("churnwatch.ledger")
 _TABLES: dict[type, str] = {
     AcceptanceCase: "acceptance_cases",
     Aggregated: "aggregated",
+    AmountTenth: "amount_tenths",
     Approval: "approvals",
     Batch: "batches",
     Drift: "drifts",

@@ -15,7 +15,7 @@ from churnwatch.pipeline.features import Rows, current_customers, dataset, in_wi
 from churnwatch.pipeline.ingest import ingest
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.schema import Schema
-from churnwatch.pipeline.settings import Csv
+from churnwatch.pipeline.settings import Csv, Task
 from churnwatch.pipeline.windows import Window
 
 COLUMNS = {"id": "text", "day": "date", "n": "number", "i": "integer", "t": "text", "left": "text"}
@@ -76,6 +76,18 @@ def test_current_customers_are_the_newest_row_of_each_who_is_not_known_to_have_l
     assert query is not None
     # a left; b's row of February says no; c's newest row by date has no label; one row has no name.
     assert engine.rows(f"SELECT id, n, _batch FROM ({query}) AS c ORDER BY id") == [("b", 9.0, 2), ("c", 3.0, 1)]
+
+
+def test_an_amount_is_its_own_label_and_nobody_has_left(
+    engine: DuckDB, parts: list[Path], make_schema: Callable[..., Schema]
+) -> None:
+    amounts = make_schema(COLUMNS, id="id", date="day", target="n", positive=None, task=Task.REGRESSION)
+    source = dataset(amounts, engine, parts)
+    rows = labelled_rows(amounts, engine, source)
+    assert (rows.y.dtype, list(rows.y)) == (np.float64, [1.5, 3, 4, 9, 8, 7])
+    assert rows.positives == 6
+    query = current_customers(amounts, source)
+    assert engine.rows(f"SELECT id, _batch FROM ({query}) AS c ORDER BY id") == [("a", 2), ("b", 2), ("c", 1)]
 
 
 def test_without_a_date_the_newest_batch_counts(

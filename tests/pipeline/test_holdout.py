@@ -41,6 +41,13 @@ def test_the_window_starts_where_there_are_batches_and_rows_enough(
     assert window_start(batches, newest=newest, enough=enough) == first
 
 
+def test_of_amounts_rows_are_enough_whatever_they_are() -> None:
+    batches = [_batch(1, 40, 40), _batch(2, 40, 40), _batch(3, 40, 40)]
+    assert window_start(batches, newest=1, enough=30) == 1
+    assert window_start(batches, newest=1, enough=30, amounts=True) == 2
+    assert window_start(batches, newest=1, enough=20, amounts=True) == 3
+
+
 @pytest.fixture
 def source(
     engine: DuckDB, tmp_path: Path, make_schema: Callable[..., Schema], make_source: Callable[..., Source]

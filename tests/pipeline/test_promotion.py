@@ -38,7 +38,7 @@ def add(home: Home, ledger: Ledger) -> AddVersion:
         found = registry.write_version(
             home.models / f"v{version}",
             DummyClassifier().fit(np.zeros((2, 1)), np.array([0, 1])),
-            f1=0.5,
+            score=0.5,
             ingested=[],
             manifest={"version": version},
         )

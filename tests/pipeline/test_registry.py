@@ -49,7 +49,7 @@ def write(models: Path) -> WriteVersion:
         found = registry.write_version(
             models / f"v{version}",
             _any_model(version),
-            f1=version / 100,
+            score=version / 100,
             ingested=[f"v{version}.csv"],
             manifest={"version": version},
         )
@@ -65,7 +65,7 @@ def test_a_version_is_a_folder_of_all_its_files(models: Path) -> None:
     found = registry.write_version(
         models / "v1",
         _any_model(7),
-        f1=0.123456789012345,
+        score=0.123456789012345,
         ingested=["a.csv", "it's.csv"],
         manifest={"version": 1, "é": [1]},
         draw=lambda path: path.write_bytes(b"a picture") and None,
@@ -83,13 +83,13 @@ def test_a_version_is_a_folder_of_all_its_files(models: Path) -> None:
 
 
 def test_a_version_without_a_holdout_has_a_score_that_is_no_number(models: Path) -> None:
-    registry.write_version(models / "v1", _any_model(1), f1=None, ingested=[], manifest={})
+    registry.write_version(models / "v1", _any_model(1), score=None, ingested=[], manifest={})
     assert (models / "v1" / "latestscore.txt").read_text() == "nan\n"
 
 
 def test_the_same_version_is_written_with_the_same_bytes(tmp_path: Path) -> None:
     found = [
-        registry.write_version(tmp_path / name, _any_model(1), f1=0.5, ingested=["a"], manifest={"b": 1, "a": 2})
+        registry.write_version(tmp_path / name, _any_model(1), score=0.5, ingested=["a"], manifest={"b": 1, "a": 2})
         for name in ("one", "two")
     ]
     for name in RELEASE:
@@ -101,7 +101,7 @@ def test_a_version_that_fails_halfway_leaves_nothing(models: Path) -> None:
         raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
-        registry.write_version(models / "v1", _any_model(1), f1=0.5, ingested=[], manifest={}, draw=fail)
+        registry.write_version(models / "v1", _any_model(1), score=0.5, ingested=[], manifest={}, draw=fail)
     assert list(models.iterdir()) == []
 
 
@@ -158,7 +158,7 @@ def test_a_skops_file_that_the_ledger_does_not_vouch_for_is_not_read(
 
 def _written(models: Path, version: int, wanted: ModelFormat) -> Model:
     found = registry.write_version(
-        models / f"v{version}", _any_model(version), f1=0.5, ingested=[], manifest={}, model_format=wanted
+        models / f"v{version}", _any_model(version), score=0.5, ingested=[], manifest={}, model_format=wanted
     )
     return Model(version, version, "x", "{}", 0.5, f"v{version}", found.sha256, found.manifest_sha256, 1, 1, "")
 

@@ -350,3 +350,45 @@ def test_last_year_is_told_by_the_date() -> None:
 def test_when_a_model_is_trained(given: str, days: int | None) -> None:
     assert parse(LEAST + given).retrain.every_days == days
     assert parse(LEAST + given).retrain.when == "drop"
+
+
+# -- regression ------------------------------------------------------------------------------------------------
+
+
+def test_a_regression_has_defaults_of_its_own() -> None:
+    given = parse("target: lost\ntask: regression\n")
+    assert (given.gating.metric, given.training.estimators) == ("mae", ("linear", "boosting"))
+    short = parse("target: lost\ntask: regression\ngate: better\ntraining: {folds: 3}\n")
+    assert (short.gating.policy, short.gating.metric, short.training.folds) == ("better", "mae", 3)
+    chosen = parse("target: lost\ntask: regression\ngate: {metric: r2}\ntraining: {estimators: [boosting]}\n")
+    assert (chosen.gating.metric, chosen.training.estimators) == ("r2", ("boosting",))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("task: classification", "settings: Object missing required field `positive`."),
+        ("task: regresion", "line 2: task: Invalid enum value 'regresion'."),
+        ("positive: 1\ngate: {metric: mae}", "gate.metric: a classification has no `mae`; it has f1, "),
+        ("task: regression\npositive: 1", "line 3: positive: a regression predicts an amount, no value of its own."),
+        ("task: regression\nacceptance: a.csv", "acceptance: holds decisions and probabilities"),
+        ("task: regression\ngate: strict", "gate.policy: `strict` bets on decisions; a regression has `proven`,"),
+        ("task: regression\ngate: {metric: f1}", "gate.metric: a regression has no `f1`; it has mae, mape, rmse, r2."),
+        ("task: regression\ngate: {guards: {recall: 0}}", "gate.guards: a regression has no `recall`; it has mae,"),
+        ("task: regression\ntraining: {class_weight: balanced}", "training.class_weight: is of classes; a regression"),
+        ("task: regression\ntraining: {metric: accuracy}", "training.metric: is of classes; a regression has none."),
+        (
+            "task: regression\ntraining: {calibration: none}",
+            "training.calibration: is of classes; a regression has none.",
+        ),
+        ("task: regression\ntraining: {mode: search}", "training.mode: only where classes are predicted."),
+        ("task: regression\ntraining: {window: compare}", "training.window: only where classes are predicted."),
+        ("task: regression\ntraining: {half_life: 2}", "training.half_life: only where classes are predicted."),
+        ("task: regression\ngate: []", "gate.policy: Expected `str`, got `array`."),
+    ],
+)
+def test_what_does_not_fit_the_task_is_refused_in_a_line(text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(f"target: lost\n{text}\n")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

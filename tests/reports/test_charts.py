@@ -8,12 +8,12 @@ from itertools import pairwise
 import pytest
 
 from churnwatch.reports import charts
-from churnwatch.reports.facts import F1Point, Listed, Matrix, Missing, MissingRow, StepRow, Timings
+from churnwatch.reports.facts import Listed, Matrix, Missing, MissingRow, Point, StepRow, Timings
 
-POINT = F1Point(1, "2026-01-01T00:00:00Z", 0.5, 100, 0.4, 1, 0.6, 0.3, 2, "kept", promotes=False)
+POINT = Point(1, "2026-01-01T00:00:00Z", 0.5, 100, 0.4, 1, 0.6, 0.3, 2, "kept", promotes=False)
 
 
-def points(number: int) -> list[F1Point]:
+def points(number: int) -> list[Point]:
     return [
         replace(POINT, run=run, in_use=0.5 + 0.1 * (run % 3), candidate=run, promotes=run % 4 == 1)
         for run in range(1, number + 1)
@@ -36,15 +36,15 @@ def texts(svg: str) -> list[str]:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_there_is_no_chart_over_runs_before_the_second(number: int) -> None:
-    assert charts.f1_chart(points(number)) is None
+    assert charts.metric_chart(points(number), "f1") is None
     assert charts.timing_chart(timings(number)) is None
     assert charts.missing_chart(Missing((1,), Listed((), 0), 3)) is None
     assert charts.matrix_chart(None) is None
 
 
 @pytest.mark.parametrize("number", [2, 6, 60])
-def test_the_f1_chart_names_its_lines_and_the_newest_release(number: int) -> None:
-    chart = charts.f1_chart(points(number))
+def test_the_chart_of_f1_names_its_lines_and_the_newest_release(number: int) -> None:
+    chart = charts.metric_chart(points(number), "f1")
     assert chart is not None
     released = max(point.candidate or 0 for point in points(number) if point.promotes)
     for svg in chart.svgs:
@@ -52,13 +52,13 @@ def test_the_f1_chart_names_its_lines_and_the_newest_release(number: int) -> Non
 
 
 def test_a_chart_without_any_test_on_new_batches_shows_the_holdout() -> None:
-    chart = charts.f1_chart([replace(point, in_use=None) for point in points(3)])
+    chart = charts.metric_chart([replace(point, in_use=None) for point in points(3)], "f1")
     assert chart is not None
     assert "new batches" not in texts(chart.svgs[0])
 
 
 def test_names_of_releases_never_touch() -> None:
-    chart = charts.f1_chart([replace(point, promotes=True) for point in points(60)])
+    chart = charts.metric_chart([replace(point, promotes=True) for point in points(60)], "f1")
     assert chart is not None
     for svg in chart.svgs:
         found = sorted(
@@ -71,7 +71,7 @@ def test_names_of_releases_never_touch() -> None:
 
 def all_charts() -> list[charts.Chart | None]:
     return [
-        charts.f1_chart(points(6)),
+        charts.metric_chart(points(6), "f1"),
         charts.matrix_chart(Matrix(1, 1, 60, 10, 12, 18)),
         charts.timing_chart(timings(6)),
         charts.missing_chart(missing()),

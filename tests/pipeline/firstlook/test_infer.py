@@ -27,7 +27,7 @@ from churnwatch.pipeline.firstlook.infer import (
     settings_text,
 )
 from churnwatch.pipeline.sample import Like
-from churnwatch.pipeline.settings import Column, ColumnType, Csv, Policy, Settings, parse
+from churnwatch.pipeline.settings import Column, ColumnType, Csv, Policy, Settings, Task, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -547,3 +547,17 @@ def test_blank_charges_are_missing_numbers(real_data: Path) -> None:
 @pytest.mark.realdata
 def test_the_length_of_the_call_is_found_to_leak(real_data: Path) -> None:
     assert infer(real_data / "bank_marketing/2008-05.csv").exclude == ("duration",)
+
+
+# -- amounts ---------------------------------------------------------------------------------------------------
+
+
+def test_a_target_of_many_numbers_that_was_named_is_an_amount(tmp_path: Path, customers: pd.DataFrame) -> None:
+    path = write(tmp_path / "customers.csv", customers)
+    found = infer(path, target="spend")
+    assert (found.task, found.positive, found.questions) == (Task.REGRESSION, None, ())
+    assert "task: regression, because `spend` has many different numbers" in found.notes
+    given = parse(settings_text(found))
+    assert (given.task, given.target, given.positive) == (Task.REGRESSION, "spend", None)
+    assert infer(path, target="spend", positive=f"{customers['spend'][0]}").task is Task.CLASSIFICATION
+    assert infer(path).task is Task.CLASSIFICATION

@@ -175,7 +175,7 @@ def test_the_champion_is_the_last_release(ledger: Ledger, begun: Begun, add_mode
         _release(ledger, version)
     champion = ledger.champion()
     assert champion is not None
-    assert (champion.model.name, champion.f1, champion.holdout_rows, champion.pinned) == ("v1", 0.75, 40, False)
+    assert (champion.model.name, champion.value, champion.holdout_rows, champion.pinned) == ("v1", 0.75, 40, False)
 
 
 def test_releases_come_in_their_order_also_when_the_clock_was_put_back(
