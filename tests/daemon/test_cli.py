@@ -155,7 +155,7 @@ def test_status_says_at_most_twelve_lines_however_much_needs_attention(
     assert len(result.out.splitlines()) == 12
     needs = json.loads(churnwatch("status", "--json", home=own).out)["attention"]
     assert len(needs) > 5
-    assert f"and {len(needs) - 3} more; see --json" in result.out
+    assert f"and {len(needs) - 2} more; see --json" in result.out
     for words in (
         "died without a word",
         "bad 0.csv was not read",
@@ -216,7 +216,7 @@ def test_a_run_is_shown_with_files_steps_timings_and_metrics(
     found = json.loads(churnwatch("show", "2", "--json", home=worked).out)
     assert found["run"]["decision"] == "promoted"
     assert [step["step"] for step in found["steps"]] == [
-        "ingest", "test champion", "train", "evaluate", "promote", "predict", "compact"]  # fmt: skip
+        "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "compact"]  # fmt: skip
     assert all(step["wall_s"] >= 0 for step in found["steps"])
     assert [each["path"] for each in found["files"]] == [months[2].name]
 

@@ -530,7 +530,7 @@ def test_a_bug_where_no_log_can_be_written_shows_its_traceback(
 def test_a_bug_in_a_run_ends_with_3_and_the_ledger_knows_of_it(
     churnwatch: Churnwatch, home: Home, months: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, ask: Ask
 ) -> None:
-    def broken(_: object) -> str:
+    def broken(*_: object) -> str:
         raise ZeroDivisionError("by design")
 
     shutil.copy(months[0], home.source)
