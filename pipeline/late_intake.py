@@ -183,8 +183,8 @@ class LateIntake:
             yield FileFinding(self._run, opened.source.file.file, "labels", text)
         if waits > _MOST_WAIT * account.read:
             self._warnings.append(
-                f"{path}: {waits:,} of {account.read:,} labels wait for a request of their customer; is"
-                f" `{self._main.id}` the same number in both?"
+                f"{path}: {waits:,} of {account.read:,} labels wait for a request of their customer; is it"
+                f" still to come, or is `{self._main.id}` another number in the two?"
             )
         yield from bookkeeping.file_records(self._run, self._at, account, with_batch=False)
 
