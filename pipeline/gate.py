@@ -86,11 +86,17 @@ def decide(
     found = Compared(gate.metric, np.asarray(y), np.asarray(champion), np.asarray(candidate), probabilities)
     if gate.policy is Policy.ALWAYS:
         decided = _always(found)
-    elif gate.policy is Policy.BETTER:
-        decided = _better(found)
-    elif (short := _short_of(found.positives, found.rows, gate)) is not None:
+    elif gate.policy is not Policy.BETTER and (short := _short_of(found.positives, found.rows, gate)) is not None:
         needed = _rows_for(gate, found.positives, found.rows)
         return _evidence(found, Decision.UNDECIDABLE, f"Kept the champion, undecided: {short}.", rows_needed=needed)
+    elif math.isnan(found.delta):
+        why = (
+            f"{found.of.title} needs positive and negative rows, and the {found.rows:,} of the holdout are of one kind"
+        )
+        sentence = f"Kept the champion, undecided: {why}."
+        return Evidence(Decision.UNDECIDABLE, sentence, found.rows, found.positives, gate.metric)
+    elif gate.policy is Policy.BETTER:
+        decided = _better(found)
     elif gate.policy is Policy.STRICT:
         decided = _strict(found, gate)
     else:
