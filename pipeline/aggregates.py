@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from churnwatch.pipeline.engine import literal, name
+from churnwatch.pipeline.engine import constant, literal, name
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.settings import Column, ColumnType, SourceTable
 
@@ -162,7 +162,7 @@ class Plan:
     def _literal(self, feature: Feature) -> str:
         if self.type_of(feature.column) in _NUMBERS:
             return f"CAST({literal(feature.value or '')} AS DOUBLE)"
-        return literal(feature.value or "")
+        return constant(feature.value or "")
 
     def _slot(self, feature: Feature, kind: str, window: str) -> str:
         return f"{kind}_{window}_{self.number(feature.column)}"

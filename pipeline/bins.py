@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 from msgspec import Struct
 
-from churnwatch.pipeline.engine import Engine, literal, name
+from churnwatch.pipeline.engine import Engine, constant, literal, name
 
 Floats = npt.NDArray[np.float64]
 FEWEST_ROWS = 10  # of a category that is kept by its name: fewer might tell of single customers
@@ -112,7 +112,7 @@ def _conditions(bins: Bins) -> Iterator[str]:
     value = name(bins.column)
     yield f"{value} IS NOT NULL"
     for category in bins.categories or ():
-        yield f"{value} = {literal(category)}"
+        yield f"{value} = {constant(category)}"
     for cut in bins.cuts:
         yield f"CAST({value} AS DOUBLE) <= CAST({literal(repr(cut))} AS DOUBLE)"
 

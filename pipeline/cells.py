@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from churnwatch.pipeline.engine import literal, name
+from churnwatch.pipeline.engine import constant, literal, name
 from churnwatch.pipeline.schema import SQL_TYPES, Schema
 from churnwatch.pipeline.settings import Column, ColumnType, Csv
 
@@ -172,7 +172,7 @@ def label(schema: Schema) -> str:
     if kind in (ColumnType.INTEGER, ColumnType.NUMBER):
         positive = f"TRY_CAST({literal(schema.positive)} AS DOUBLE)"
         return f"CASE WHEN {target} IS NULL THEN NULL WHEN {target} = {positive} THEN 1 ELSE 0 END"
-    return f"CASE WHEN {target} IS NULL THEN NULL WHEN {target} = {literal(schema.positive)} THEN 1 ELSE 0 END"
+    return f"CASE WHEN {target} IS NULL THEN NULL WHEN {target} = {constant(schema.positive)} THEN 1 ELSE 0 END"
 
 
 def _like(value: str, pattern: str) -> str:

@@ -200,7 +200,10 @@ def _cause(question: _Question, deviation: Deviation) -> str | None:
 
 
 def plan(at: Workspace) -> Plan:
-    """Decide whether the run trains a model and how, and say why; add a warning where somebody should look."""
+    """Decide whether the run trains a model and how, and say why; add a warning where somebody should look.
+
+    What a former attempt trained is decided about, also where settings or other runs since say that nothing is due.
+    """
     settings, found = at.home.settings, at.ledger.drifts(at.run)
     at.warnings += _warnings(found)
     if found and found[0].band.retrains:
@@ -208,9 +211,9 @@ def plan(at: Workspace) -> Plan:
         searches = found[0].band == Band.SEARCH
         return Plan(True, searching(settings.training) if searches else settings.training, drifted)
     why = _why_train(at, found)
-    if why is None:
+    if why is None and at.ledger.model_of_run(at.run) is None:
         return Plan(False, settings.training, f"Not retrained: {drift_words.largest(found, settings.drift.retrain)}.")
-    return Plan(True, settings.training, why)
+    return Plan(True, settings.training, why or "")
 
 
 def _why_train(at: Workspace, found: Sequence[Drift]) -> str | None:

@@ -37,6 +37,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def constant(text: str) -> str:
+    """Quote a text value of the data for either engine: to Spark a backslash within quotes begins an escape."""
+    return f"concat({', chr(92), '.join(map(literal, text.split(chr(92))))})" if chr(92) in text else literal(text)
+
+
 def timestamp(moment: object) -> str:
     """Quote a time, given as one or as its ISO text."""
     return f"CAST({literal(str(moment))} AS TIMESTAMP)"

@@ -26,6 +26,7 @@ from churnwatch.pipeline.settings import Training
 
 Floats = npt.NDArray[np.float64]
 _CONNECT_S = 10
+_OF_LIBRARIES = ("lightgbm.", "catboost.", "_catboost")  # whose own errors are no ValueError
 _WORTH_THREADS = 50_000  # rows; with fewer, threads mostly wait for each other, the more so on a busy box
 
 
@@ -162,7 +163,9 @@ def _quiet() -> Iterator[None]:
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
             yield
-        except ValueError as error:
+        except Exception as error:
+            if not isinstance(error, ValueError) and not type(error).__module__.startswith(_OF_LIBRARIES):
+                raise
             raise DataError(f"the estimator cannot be trained on these rows: {error}") from error
 
 

@@ -86,16 +86,15 @@ def decide(
     found = Compared(gate.metric, np.asarray(y), np.asarray(champion), np.asarray(candidate), probabilities)
     if gate.policy is Policy.ALWAYS:
         decided = _always(found)
-    elif not math.isfinite(found.delta):
-        why = f"the {found.of.title} of these {found.rows:,} holdout rows is not defined"
-        return Evidence(
-            Decision.UNDECIDABLE, f"Kept the champion, undecided: {why}.", found.rows, found.positives, gate.metric
-        )
-    elif gate.policy is Policy.BETTER:
-        decided = _better(found)
-    elif (short := _short_of(found, gate)) is not None:
+    elif gate.policy is not Policy.BETTER and (short := _short_of(found, gate)) is not None:
         needed = _rows_for(found, gate)
         return _evidence(found, Decision.UNDECIDABLE, f"Kept the champion, undecided: {short}.", rows_needed=needed)
+    elif not math.isfinite(found.delta):
+        why = f"the {found.of.title} of these {found.rows:,} holdout rows is not defined"
+        sentence = f"Kept the champion, undecided: {why}."
+        return Evidence(Decision.UNDECIDABLE, sentence, found.rows, found.positives, gate.metric)
+    elif gate.policy is Policy.BETTER:
+        decided = _better(found)
     elif gate.policy is Policy.STRICT:
         decided = _strict(found, gate)
     else:

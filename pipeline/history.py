@@ -49,7 +49,7 @@ def read(home: Home, ledger: Reader, engine: DuckDB) -> Past:
     Raises:
         NotFoundError: no run has trained a model yet.
         DataError: a file of the test folder cannot be read.
-        SettingsError: the home predicts amounts.
+        SettingsError: the home predicts amounts, or there are no features as the settings have them.
     """
     if home.settings.task is Task.REGRESSION:
         raise SettingsError("settings.yaml: task: replay is of classifications only; this home predicts amounts.")
@@ -80,7 +80,7 @@ def _labelled(home: Home, ledger: Reader, engine: DuckDB, schema: Schema, learne
     """Return the query of all labelled rows, with the batch from which on a newer row counts in the place of each."""
     replaced = "CAST(NULL AS BIGINT)"
     if home.settings.sources:
-        source = engine.scan([home.ingested / Pairs.PAST.file])
+        source = _feature_table(home, engine, learned)
     else:
         source = engine.scan(datasets.paths(home, ledger))
         if home.settings.latest_key:
@@ -92,6 +92,15 @@ def _labelled(home: Home, ledger: Reader, engine: DuckDB, schema: Schema, learne
         f"SELECT * FROM (SELECT {columns}, _batch, _line, _holdout, {cells.label(schema)} AS _y,"
         f" {day} AS _cw_day, {replaced} AS _cw_replaced FROM {source} AS s) AS l WHERE _y IS NOT NULL"
     )
+
+
+def _feature_table(home: Home, engine: DuckDB, learned: Sequence[str]) -> str:
+    """Return what stands after FROM to read the features; a restored home, or one of other settings, has none yet."""
+    table = home.ingested / Pairs.PAST.file
+    source, columns = engine.scan([table]), ", ".join(map(name, learned))
+    if not table.exists() or engine.refusal(f"SELECT {columns} FROM {source} AS f"):
+        raise SettingsError(f"{table.name}: not made by these settings; the next run with new rows does that.")
+    return source
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ only who is champion differs. docs/decisions.md says where that is not quite so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -245,11 +246,16 @@ class Afterwards:
 
 
 def afterwards(history: History, swap: Swap, gating: Gate, *, seed: int) -> Afterwards | None:
-    """Return what came out of a swap, None where no labelled row came after it or one of the versions is not had."""
+    """Return what came out of a swap, None where no labelled row came after it or one of the versions is not had.
+
+    Nor where the metric needs rows of both classes, and one only came.
+    """
     rows = history.after(swap.turn)
     if not len(rows) or not {swap.old, swap.new} <= history.probabilities.keys():
         return None
     found = history.compared(gating.metric, swap.old, swap.new, rows)
+    if math.isnan(found.delta):
+        return None
     spread = found.spread(resamples=gating.resamples, seed=seed)
     return Afterwards(len(rows), found.delta, spread.high)
 

@@ -541,9 +541,13 @@ class Reader:
         return [Batch(**row) for row in found]
 
     def last_training(self, besides: int | None = None) -> str | None:
-        """Return when the newest run began that trained a model, or was begun by the clock to do so; None: none was."""
+        """Return when the newest run began that trained a model, or was begun by the clock to do so; None: none was.
+
+        A run that the clock made and of which no attempt was begun has not been: it is begun when that is asked again.
+        """
         value = self._value(
-            "SELECT max(created_at) FROM runs WHERE run IS NOT ? AND (run IN (SELECT run FROM models) OR reason = ?)",
+            "SELECT max(created_at) FROM runs WHERE run IS NOT ? AND (run IN (SELECT run FROM models)"
+            " OR (reason = ? AND run IN (SELECT run FROM attempts)))",
             besides,
             CLOCK,
         )

@@ -89,6 +89,13 @@ def test_an_engine_counts_categories_with_new_ones_and_missing_ones(engine: Duck
     assert bin_name(known, 2) == "values not seen before"
 
 
+def test_a_backslash_in_a_category_stands_in_no_quotes_since_engines_take_it_differently(engine: DuckDB) -> None:
+    known = bins.of_texts("path", texts(*["a\\n'b\\"] * 10, *["\\"] * 10))
+    assert not any("\\" in condition for condition in bins._conditions(known))
+    engine.table("rows", pa.table({"path": ["a\\n'b\\", "\\", "\\", "\n"]}))
+    assert bins.count([known], engine, '"rows"') == [(2, 1, 1, 0)]
+
+
 def test_many_columns_are_counted_in_several_scans(engine: DuckDB) -> None:
     known = [bins.of_numbers(f"n{place}", np.arange(20.0)) for place in range(60)]
     engine.table("wide", pa.table({each.column: [1.0, 30.0] for each in known}))

@@ -161,6 +161,22 @@ def test_a_run_that_was_cut_short_after_the_measurement_does_not_measure_again(
     assert _drifts(home, 2) == before
 
 
+def test_what_was_trained_before_a_kill_is_decided_about_though_by_now_nothing_would_be_trained(
+    home: Home, telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learning, "decide", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _drop(_set(home, "when: drift", "when: drop"), telco[1])
+    [outcome] = _work(_set(home, "when: drop", "when: drift"))
+    assert outcome.status is Status.DONE
+    assert _models(home) == 2
+    assert _ask(home, lambda ledger: ledger.verdict(2)) is not None
+
+
 def _later(monkeypatch: pytest.MonkeyPatch, days: float) -> None:
     now = utc_now() + timedelta(days=days)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -343,6 +344,15 @@ def test_equal_models_are_promoted_by_a_metric_of_probabilities_in_at_most_one_o
         y, seen = _world(rng, 500, (0.8, 0.8))
         promoted += decide(y, y, y, gate, seed=run, probabilities=(seen[0], seen[1])).decision.promotes
     assert 0 < promoted / runs <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / runs)
+
+
+@pytest.mark.parametrize("gate", [BETTER, Gate(min_positives=0), Gate(policy=Policy.BETTER, max_age_runs=1)])
+def test_a_ranking_is_undecidable_where_all_rows_are_of_one_kind(gate: Gate) -> None:
+    y, decided, seen = np.zeros(40, dtype=np.int64), np.zeros(40, dtype=np.int64), np.linspace(0, 0.4, 40)
+    gate = msgspec.structs.replace(gate, metric="roc_auc")
+    evidence = decide(y, decided, decided, gate, probabilities=(seen, seen[::-1]), age_runs=9)
+    assert (evidence.decision, evidence.candidate_value) == (Decision.UNDECIDABLE, None)
+    assert "the ROC AUC of these 40 holdout rows is not defined" in evidence.sentence
 
 
 def test_strict_bets_on_squared_errors_too() -> None:

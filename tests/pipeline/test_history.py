@@ -15,7 +15,7 @@ import pytest
 
 from churnwatch.pipeline import history, promotion, replay, run, sample_kkbox, settings
 from churnwatch.pipeline.engine import duckdb_engine
-from churnwatch.pipeline.errors import NotFoundError
+from churnwatch.pipeline.errors import NotFoundError, SettingsError
 from churnwatch.pipeline.history import Past
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
@@ -199,6 +199,9 @@ def test_rows_of_sources_bring_their_features(make_home: MakeHome, tmp_path: Pat
         run.work(home, ledger, reason="drop")
     _run(home, last)
     _as_it_was(home, _read(home))
+    (home.ingested / "features.parquet").unlink()  # no backup has it
+    with pytest.raises(SettingsError, match=r"^features\.parquet: not made by these settings; the next run"):
+        _read(home)
 
 
 # -- what is out of the usual ----------------------------------------------------------------------------------

@@ -182,6 +182,13 @@ def test_a_swap_without_later_rows_or_with_an_unknown_version_is_not_judged(swap
     assert (price.swaps, price.judged, price.worse, price.clearly_worse) == (1, 0, 0, 0)
 
 
+def test_a_swap_is_not_judged_by_a_ranking_of_later_rows_that_are_all_of_one_kind() -> None:
+    history = _history(0.6, 0.9, 0.9)
+    history.y[history.turns[2].new] = 0
+    assert replay.afterwards(history, Swap(1, 10, 11), Gate(metric="roc_auc"), seed=0) is None
+    assert replay.afterwards(history, Swap(1, 10, 11), Gate(metric="log_loss"), seed=0) is not None
+
+
 def test_the_same_history_gives_the_same_lines() -> None:
     history: Any = _history(0.8, 0.82, 0.81, 0.85)
     for policy in replay.POLICIES:

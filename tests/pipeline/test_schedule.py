@@ -43,8 +43,16 @@ def test_rows_that_wait_are_due_so_many_days_after_the_last_training(ledger: Led
 def test_a_run_by_the_clock_that_came_to_nothing_is_not_due_again_at_once(ledger: Ledger) -> None:
     _run(ledger, 1, labelled=10, trains=True)
     _run(ledger, 5, labelled=10)
-    _run(ledger, 8, reason="clock")
+    run = _run(ledger, 8, reason="clock")
+    ledger.begin_attempt(run, at="2026-01-08T00:00:01.000Z", pid=1, settings=("s", "{}"))
     assert _due(ledger) == "2026-01-15"
+
+
+def test_a_run_by_the_clock_that_was_killed_before_its_first_attempt_is_still_due(ledger: Ledger) -> None:
+    _run(ledger, 1, labelled=10, trains=True)
+    _run(ledger, 5, labelled=10)
+    _run(ledger, 8, reason="clock")
+    assert _due(ledger) == "2026-01-08"
 
 
 def test_a_further_attempt_finds_what_the_first_found(ledger: Ledger) -> None:

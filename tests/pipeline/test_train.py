@@ -76,6 +76,13 @@ def test_nothing_but_constant_columns_is_untrainable() -> None:
     assert found == Untrainable("every column to learn from is constant in the training rows")
 
 
+def test_what_another_library_cannot_fit_is_a_data_error() -> None:
+    pytest.importorskip("lightgbm")
+    training = Training(estimators=("lightgbm",), parameters={"lightgbm": {"num_leaves": 0}}, folds=2)
+    with pytest.raises(DataError, match=r"the estimator cannot be trained on these rows: .*num_leaves"):
+        train(_rows(), training, numeric=("amount",), categorical=("plan",))
+
+
 def test_what_scikit_learn_cannot_fit_is_a_data_error() -> None:
     training = Training(estimators=("logistic",), parameters={"logistic": {"C": -1.0}}, folds=2)
     with pytest.raises(DataError, match=r"the estimator cannot be trained on these rows: .*'C' parameter"):
