@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from churnwatch.pipeline.ensembles import parts
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Rows
 from churnwatch.pipeline.metrics import METRICS
@@ -67,7 +68,7 @@ def measure(
     alike = msgspec.structs.replace(
         training,
         mode="refit",
-        estimators=(candidate.estimator,),
+        estimators=(candidate.estimator, *parts(training.estimators)),  # of which an ensemble is made; else unused
         parameters={**training.parameters, **found_before, candidate.estimator: candidate.parameters},
         window="all",
         half_life=candidate.window.half_life,

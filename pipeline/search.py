@@ -141,14 +141,18 @@ def _part(table: Table, size: int, seed: int) -> Table:
 def _evaluated(
     estimator: str, tried: Sequence[Parameters], table: Table, training: Training, until: float
 ) -> list[_Tried]:
-    """Return each set of parameters with its ROC AUC by fold, those that time allows; none where there are no folds."""
+    """Return each set of parameters with its ROC AUC by fold, those that time allows.
+
+    None where there are no folds, or fewer than two with both classes, as where all who left are of one customer.
+    """
     parts = folds(table.rows, training.folds, seed=training.seed)
-    if parts is None:
+    both = [test for _, test in parts or () if len(np.unique(table.rows.y[test])) > 1]  # else nobody to rank
+    if parts is None or len(both) < 2:  # noqa: PLR2004 - one value has no spread
         return []
     pipelines = [table.pipeline(estimator, training, parameters) for parameters in tried]
     done = side_by_side(pipelines, table, parts, until=until)
     return [
-        _Tried(parameters, np.array([_auc(table, margins, test) for _, test in parts]))
+        _Tried(parameters, np.array([_auc(table, margins, test) for test in both]))
         for parameters, margins in zip(tried, done, strict=False)
     ]
 

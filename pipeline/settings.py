@@ -130,7 +130,13 @@ class Training(_Checked, frozen=True):
     """How candidates are trained."""
 
     mode: Literal["refit", "compare", "search"] = "compare"
-    estimators: tuple[Name, ...] = ("logistic", "boosting", "deep_boosting", "voting", "stacking")
+    estimators: Annotated[tuple[Name, ...], Meta(min_length=1)] = (
+        "logistic",
+        "boosting",
+        "deep_boosting",
+        "voting",
+        "stacking",
+    )
     parameters: dict[str, dict[str, bool | int | float | str]] = {}
     class_weight: Literal["none", "balanced"] = "none"
     resampling: Literal["none", "smote", "oversample", "undersample"] = "none"  # of the rows that are learned from
@@ -702,7 +708,7 @@ def _day(text: str, where: str) -> None:
 
 def _explain(message: str, node: yaml.Node | None, where: str) -> str:
     """Turn `Object contains unknown field `gat` - at `$.x`` into a line with file, line and the nearest name."""
-    text, _, path = message.partition(" - at `")
+    text, _, path = message.replace("at `key` in `", "at `").partition(" - at `")
     keys = [key for key in re.split(r"[.\[\]]+", path.strip("`$")) if key]
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", text)
     if unknown:

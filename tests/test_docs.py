@@ -48,6 +48,12 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_no_page_has_what_a_merge_left(path: Path) -> None:
+    assert not re.findall(r"^(?:<{7}|={7}|>{7})(?: .*)?$", path.read_text(), flags=re.MULTILINE)
+
+
 # -- settings --------------------------------------------------------------------------------------------------
 
 

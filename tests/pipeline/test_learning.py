@@ -93,6 +93,18 @@ def test_a_rejected_candidate_waits_no_longer(make_home: MakeHome, telco: tuple[
     assert "waits since" not in _attention(home)
 
 
+def test_a_candidate_waits_no_longer_once_another_serves(make_home: MakeHome, telco: tuple[Path, ...]) -> None:
+    home = make_home(TELCO.replace("better", "always") + "approval: manual\n")
+    _run(home, telco[0])
+    _run(home, telco[1])
+    with Ledger.open(home.ledger) as ledger:
+        promotion.approve(home, ledger, 2, actor="the board", why="newer")
+        assert ledger.staged() == []
+        with pytest.raises(NotFoundError, match=r"v1 does not wait for approval\."):
+            promotion.approve(home, ledger, 1, actor="the board", why="too")
+    assert "waits since" not in _attention(home)
+
+
 def test_nothing_is_approved_while_another_version_is_pinned(make_home: MakeHome, telco: tuple[Path, ...]) -> None:
     home = make_home(TELCO.replace("better", "always"))
     _run(home, telco[0])

@@ -84,6 +84,21 @@ def test_too_few_rows_for_an_estimator_make_no_point() -> None:
     assert points[-1].rows == 60
 
 
+def test_an_ensemble_is_made_of_the_same_parts_at_every_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    bayes = "sklearn.naive_bayes.GaussianNB"
+    models: list[Candidate] = []
+
+    def point(model: Candidate, learned: Rows, judged: Rows) -> Point:
+        models.append(model)
+        return Point(len(learned), {}, {}, np.empty(0))
+
+    monkeypatch.setattr(learning_curve, "_point", point)
+    _measure(_rows(200), Training(mode="refit", estimators=("voting", "logistic", bayes), folds=2, threads=1))
+    parts = [[name for name, _ in each.model.estimator_.estimator.estimators] for each in models]
+    assert len(parts) > 1
+    assert parts == [["logistic", bayes]] * len(parts)
+
+
 # -- what it says ----------------------------------------------------------------------------------------------
 
 

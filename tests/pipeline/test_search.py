@@ -58,6 +58,17 @@ def test_what_is_given_stays_where_nothing_is_better_by_a_standard_error(values:
     assert search_module._best(tried) == found
 
 
+def test_folds_without_anybody_who_left_do_not_rank() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(300, 4)), columns=list("abcd"))
+    customer = np.repeat(np.arange(30), 10)
+    y = (np.isin(customer, [3, 7]) & (X["a"] > -1)).to_numpy(dtype=np.int64)
+    table = Table.of(Rows(X, y, pd.Series(customer.astype(str), dtype="str")), tuple(X.columns), ())
+    tried = search_module._evaluated("logistic", [{}, {"C": 0.1}], table, _training(folds=5), until=LATER)
+    assert [len(each.by_fold) for each in tried] == [2, 2]
+    assert all(np.isfinite(each.by_fold).all() for each in tried)
+
+
 def test_out_of_time_the_search_stops_and_says_so() -> None:
     assert search("logistic", _table(), _training(), until=time.monotonic() - 1) == Found(
         "logistic", {}, 1, stopped=True

@@ -62,6 +62,13 @@ def test_an_empty_text_is_no_name() -> None:
     assert _refused(f"{LEAST}id: ''\n").startswith("settings.yaml, line 3: id: Expected `str` of length >= 1")
 
 
+def test_wrong_lists_and_keys_are_told_by_their_setting() -> None:
+    said = _refused(f"{LEAST}training: {{estimators: []}}\n")
+    assert said.startswith("settings.yaml, line 3: training.estimators: Expected `array` of length >= 1")
+    said = _refused(f"{LEAST}gate: {{guards: {{recal: 0.1}}}}\n")
+    assert said.startswith("settings.yaml, line 3: gate.guards: Invalid enum value 'recal'")
+
+
 # -- shorthand -------------------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,7 @@ RELEASED = {
     "m006_drift": "b8f133e77bb36888",
     "m007_labels": "2daf1d351da5ae83",
     "m008_regression": "1a3b2cc3b8272139",
+    "m009_waiting": "34bca584d62b52a8",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
