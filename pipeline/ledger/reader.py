@@ -409,8 +409,16 @@ class Reader:
         return self._one("SELECT * FROM current_pin")
 
     def staged(self) -> list[Row]:
-        """Return the candidates that passed the gate and wait for somebody's approval, newest first."""
-        return self.rows("SELECT * FROM waiting_for_approval ORDER BY run DESC")
+        """Return the candidates that passed the gate and wait for somebody's approval, newest first.
+
+        One that was compared with a model which serves no more waits no longer: nothing is known of it beside the
+        model that does.
+        """
+        return self.rows(
+            "SELECT w.* FROM waiting_for_approval w JOIN decisions d USING (run) WHERE d.champion IS"
+            " (SELECT i.version FROM releases r JOIN intents i USING (intent) ORDER BY r.release DESC LIMIT 1)"
+            " ORDER BY w.run DESC"
+        )
 
     def approval(self, version: int) -> Row | None:
         """Return what was said of a candidate that waited, None before."""

@@ -93,6 +93,17 @@ def test_a_rejected_candidate_waits_no_longer(make_home: MakeHome, telco: tuple[
     assert "waits since" not in _attention(home)
 
 
+def test_what_was_compared_with_a_former_champion_waits_no_longer(make_home: MakeHome, telco: tuple[Path, ...]) -> None:
+    home = make_home(TELCO.replace("better", "always") + "approval: manual\n")
+    _run(home, telco[0])
+    _run(home, telco[1])
+    with Ledger.open(home.ledger) as ledger:
+        promotion.approve(home, ledger, 2, actor="me", why="good")
+        with pytest.raises(NotFoundError, match=r"v1 does not wait for approval\."):
+            promotion.approve(home, ledger, 1, actor="me", why="too")
+    assert "waits since" not in _attention(home)
+
+
 def test_nothing_is_approved_while_another_version_is_pinned(make_home: MakeHome, telco: tuple[Path, ...]) -> None:
     home = make_home(TELCO.replace("better", "always"))
     _run(home, telco[0])
