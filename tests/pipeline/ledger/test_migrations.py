@@ -10,6 +10,7 @@ from sqlite_utils import Database
 
 from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.migrations import NAMES, ledger_migrations
+from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 
 
@@ -77,6 +78,18 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path
         Ledger.open(path),
     ):
         pass
+
+
+def test_who_reads_a_ledger_of_an_older_version_is_told_what_brings_it_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "churnwatch.db"
+    with Ledger.open(path) as ledger:
+        for left_out in ("VIEW drift_over_time", "TABLE drifts"):
+            ledger.rows(f"DROP {left_out}")
+    with (
+        pytest.raises(LedgerError, match=r"made by an older churnwatch; the next run brings it up to date"),
+        Reader.open(path) as reader,
+    ):
+        reader.drifts(1)
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
