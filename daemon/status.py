@@ -158,7 +158,7 @@ def _lines(state: dict[str, Any], now: datetime) -> Iterator[tuple[str, str]]:
         if run["sentence"]:
             yield "", run["sentence"]
     if state["drift"] is not None:
-        yield "drift", f"run {state['drift']['run']}: {state['drift']['sentence']}"
+        yield "drift", f"run {state['drift']['run']}: {on_one_line(state['drift']['sentence'])}"
     if state["estimate"] is not None:
         yield "estimate", _expected(state["estimate"])
     files = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in state["files"].items())

@@ -342,8 +342,8 @@ def m003_gate(db: Database) -> None:
         """CREATE VIEW waiting_for_approval AS
             SELECT d.candidate AS version, d.run, d.decided_at, d.sentence FROM decisions d
             WHERE d.decision = 'staged'
-                AND d.candidate NOT IN (SELECT version FROM approvals)
-                AND d.candidate NOT IN (SELECT i.version FROM releases r JOIN intents i USING (intent))""",
+                AND d.decided_at > coalesce((SELECT max(at) FROM releases), '')
+                AND d.candidate NOT IN (SELECT version FROM approvals)""",
     ):
         db.execute(statement)
 
@@ -463,19 +463,14 @@ def m008_regression(db: Database) -> None:
         db.execute(statement)
 
 
-@ledger_migrations()
-def m009_waiting(db: Database) -> None:
-    """Have a candidate wait only as long as what it was held against serves: of another champion it proves nothing."""
-    for statement in (
-        "DROP VIEW waiting_for_approval",
-        """CREATE VIEW waiting_for_approval AS
-            SELECT d.candidate AS version, d.run, d.decided_at, d.sentence FROM decisions d
-            WHERE d.decision = 'staged'
-                AND d.decided_at > coalesce((SELECT max(at) FROM releases), '')
-                AND d.candidate NOT IN (SELECT version FROM approvals)""",
-    ):
-        db.execute(statement)
-
-
-NAMES = frozenset({"m001_first_shape", "m002_sources", "m003_gate", "m005_experiments", "m006_drift", "m007_labels",
-                   "m008_regression", "m009_waiting"})  # fmt: skip
+NAMES = frozenset(
+    {
+        "m001_first_shape",
+        "m002_sources",
+        "m003_gate",
+        "m005_experiments",
+        "m006_drift",
+        "m007_labels",
+        "m008_regression",
+    }
+)

