@@ -93,25 +93,15 @@ def test_a_rejected_candidate_waits_no_longer(make_home: MakeHome, telco: tuple[
     assert "waits since" not in _attention(home)
 
 
-<<<<<<< HEAD
 def test_a_candidate_waits_no_longer_once_another_serves(make_home: MakeHome, telco: tuple[Path, ...]) -> None:
-=======
-def test_what_was_compared_with_a_former_champion_waits_no_longer(make_home: MakeHome, telco: tuple[Path, ...]) -> None:
->>>>>>> aaa2d6782578409a7b0af522ef0b77233c5826af
     home = make_home(TELCO.replace("better", "always") + "approval: manual\n")
     _run(home, telco[0])
     _run(home, telco[1])
     with Ledger.open(home.ledger) as ledger:
-<<<<<<< HEAD
         promotion.approve(home, ledger, 2, actor="the board", why="newer")
         assert ledger.staged() == []
         with pytest.raises(NotFoundError, match=r"v1 does not wait for approval\."):
             promotion.approve(home, ledger, 1, actor="the board", why="too")
-=======
-        promotion.approve(home, ledger, 2, actor="me", why="good")
-        with pytest.raises(NotFoundError, match=r"v1 does not wait for approval\."):
-            promotion.approve(home, ledger, 1, actor="me", why="too")
->>>>>>> aaa2d6782578409a7b0af522ef0b77233c5826af
     assert "waits since" not in _attention(home)
 
 
