@@ -19,10 +19,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import brier_score_loss, log_loss
 from sklearn.model_selection import GroupShuffleSplit
-from windows import trained
 
 from churnwatch.pipeline import sample
+from churnwatch.pipeline.calibration import calibrated, calibrator
 from churnwatch.pipeline.features import Rows
+from churnwatch.pipeline.fitting import Table, fit, held_out, margin_method
+from churnwatch.pipeline.folds import folds
 from churnwatch.pipeline.settings import Training
 
 SETS: dict[str, tuple[str, str, str, str]] = {  # file, target, positive, id
@@ -31,7 +33,7 @@ SETS: dict[str, tuple[str, str, str, str]] = {  # file, target, positive, id
     "telecom": ("telecom/bigml_churn.csv", "churn", "True", "phone number"),
 }
 ESTIMATORS = ("logistic", "boosting", "sklearn.ensemble.RandomForestClassifier")
-METHODS = ("none", "sigmoid", "isotonic")
+METHODS: tuple[Any, ...] = ("none", "sigmoid", "isotonic")
 
 
 def rows_of(data: Path, name: str) -> Rows:
@@ -48,17 +50,31 @@ def rows_of(data: Path, name: str) -> Rows:
     return Rows(table.astype(kinds), y, ids)
 
 
-def measured(rows: Rows, estimator: str, class_weight: Any, splits: int) -> Iterator[str]:
-    """Yield log loss and Brier for each method, means over the splits."""
+def measured(rows: Rows, estimator: str, class_weight: Any, splits: int) -> list[str]:
+    """Return log loss and Brier for each method, means over the splits; the methods share what was trained."""
+    training = Training(class_weight=class_weight)
+    found = [
+        list(_of_split(rows, learned, asked, estimator, training))
+        for learned, asked in GroupShuffleSplit(splits, test_size=0.3, random_state=0).split(rows.X, groups=rows.ids)
+    ]
+    return ["{:.4f} / {:.4f}".format(*values) for values in np.mean(found, axis=0)]
+
+
+def _of_split(
+    rows: Rows, learned: Any, asked: Any, estimator: str, training: Training
+) -> Iterator[tuple[float, float]]:
+    known, judged = (rows.where(np.isin(np.arange(len(rows)), which)) for which in (learned, asked))
+    numeric = tuple(rows.X.select_dtypes("number").columns)
+    table = Table.of(known, numeric, tuple(column for column in rows.X if column not in numeric))
+    pipeline, parts = table.pipeline(estimator, training, {}), folds(known, training.folds, seed=training.seed)
+    assert parts is not None
+    margins = held_out(pipeline, table, parts, margin_method(pipeline))
+    fitted = fit(pipeline, table)
     for method in METHODS:
-        training = Training(mode="refit", estimators=(estimator,), class_weight=class_weight, calibration=method)
-        found = []
-        for learned, asked in GroupShuffleSplit(splits, test_size=0.3, random_state=0).split(rows.X, groups=rows.ids):
-            judged = rows.where(np.isin(np.arange(len(rows)), asked))
-            candidate = trained(rows.where(np.isin(np.arange(len(rows)), learned)), training)
-            probability = candidate.probabilities(judged)
-            found.append((log_loss(judged.y, probability), brier_score_loss(judged.y, probability)))
-        yield "{:.4f} / {:.4f}".format(*np.mean(found, axis=0))
+        found = None if method == "none" else calibrator(method, margins, known.y)
+        model = fitted if found is None else calibrated(fitted, found)
+        probability = model.predict_proba(judged.X[list(table.columns)])[:, 1]
+        yield log_loss(judged.y, probability), brier_score_loss(judged.y, probability)
 
 
 def main() -> None:
