@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -206,10 +206,11 @@ def plan(at: Workspace) -> Plan:
     """
     settings, found = at.home.settings, at.ledger.drifts(at.run)
     at.warnings += _warnings(found)
+    if found and found[0].band is Band.SEARCH and not at.schema.predicts_amounts:  # a regression has no such mode
+        training = msgspec.structs.replace(settings.training, mode="search")
+        return Plan(True, training, f"Drift, so trained in mode `search`: {drift_words.deviates(found[0])}.")
     if found and found[0].band.retrains:
-        drifted = f"Drift: {drift_words.deviates(found[0])}."
-        searches = found[0].band == Band.SEARCH
-        return Plan(True, searching(settings.training) if searches else settings.training, drifted)
+        return Plan(True, settings.training, f"Drift: {drift_words.deviates(found[0])}.")
     why = _why_train(at, found)
     if why is None and at.ledger.model_of_run(at.run) is None:
         return Plan(False, settings.training, f"Not retrained: {drift_words.largest(found, settings.drift.retrain)}.")
@@ -228,12 +229,6 @@ def _is_due(at: Workspace) -> bool:
     """Tell whether the last training was long enough ago when the run began."""
     due = schedule.due(at.ledger, at.home.settings.retrain, besides=at.run)
     return due is not None and due <= from_iso(at.ledger.run(at.run)["created_at"])
-
-
-def searching(training: Training) -> Training:
-    """Return the settings of a training that goes back to experimentation, where there is such a mode."""
-    modes = get_args(get_type_hints(Training)["mode"])
-    return msgspec.structs.replace(training, mode="search") if "search" in modes else training
 
 
 def _warnings(found: Sequence[Drift]) -> list[str]:

@@ -5,24 +5,24 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from churnwatch.pipeline import drift_step, learning, run
+from churnwatch.pipeline import learning, run
 from churnwatch.pipeline.clock import utc_now
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Band, Drift, DriftKind, Status
 from churnwatch.pipeline.run import Outcome
-from churnwatch.pipeline.settings import Home, Training, load
+from churnwatch.pipeline.settings import Home, load
 
 SETTINGS = """\
 target: Churn
 positive: Yes
 id: customerID
 date: month
-training: {estimators: [logistic], folds: 2}
+training: {estimators: [logistic], folds: 2, search_candidates: 2}
 gate: {policy: better, min_positives: 5}
 retrain: {when: drift, every: 7d}
 """
@@ -114,7 +114,7 @@ def test_drift_trains_a_model_and_is_named_by_its_cause_but_not_in_the_log(
 ) -> None:
     with caplog.at_level(logging.DEBUG):
         outcome = _drop(home, telco[1], Contract="Forever yours")
-    assert "Drift: Contract deviates by 100 % (floor" in outcome.line
+    assert "Drift, so trained in mode `search`: Contract deviates by 100 % (floor" in outcome.line
     assert any(each.startswith("drift: Contract deviates by 100 %") for each in outcome.warnings)
     assert "Forever" not in f"{outcome} {caplog.text}"
     assert _drifts(home, 2)[0].cause == "Contract: 100 % have values not seen before"
@@ -157,7 +157,7 @@ def test_a_run_that_was_cut_short_after_the_measurement_does_not_measure_again(
     before = _drifts(home, 2)
     assert before
     [outcome] = _work(home)
-    assert "Drift: Contract deviates" in outcome.line
+    assert "Contract deviates" in outcome.line
     assert _drifts(home, 2) == before
 
 
@@ -240,8 +240,3 @@ def test_a_model_that_does_not_say_what_it_was_trained_on_lets_the_next_one_be_t
     _drop(home, telco[1])
     assert _drifts(home, 2) == []
     assert _models(home) == 2
-
-
-def test_experimentation_is_asked_for_where_there_is_such_a_mode() -> None:
-    modes = get_args(get_type_hints(Training)["mode"])
-    assert drift_step.searching(Training()).mode == ("search" if "search" in modes else "compare")
