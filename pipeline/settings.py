@@ -262,7 +262,9 @@ class Settings(_Checked, frozen=True):
     run_timeout_s: Annotated[float, Meta(gt=0, le=30 * 86400)] = 3600.0
 
     holdout_batches: Count = 5
-    holdout_days: Count | None = None  # judge by the newest days only, and learn from what is before them
+    holdout_days: Annotated[int, Meta(ge=1, le=36_500)] | None = (
+        None  # judge by the newest days only, and learn from what is before them
+    )
     approval: Literal["automatic", "manual"] = "automatic"
     acceptance: Name | None = None  # a CSV of sample customers, and what must be said of them
     call_capacity: Count = 200

@@ -50,11 +50,13 @@ def test_metrics_become_one_row_each() -> None:
 
 
 def test_a_decision_is_kept_with_all_its_evidence() -> None:
-    evidence = Evidence(Decision.KEPT, "why", 8, 3, 0.5, 0.6, -0.1, -0.2, 0.0, 0.9, (1, 2, 3, 4, 5, 6, 7, 8), "careful")
+    cells = (1, 2, 3, 4, 5, 6, 7, 8)
+    evidence = Evidence(Decision.KEPT, "why", 8, 3, "f1", 0.5, 0.6, -0.1, -0.2, 0.0, 0.9, cells, 800, "careful")
     verdict = bookkeeping.verdict_record(9, AT, evidence, policy="proven", candidate=2, champion=1)
     assert json.loads(verdict.cells or "") == [1, 2, 3, 4, 5, 6, 7, 8]
     kept = (verdict.delta, verdict.low, verdict.high, verdict.p_value, verdict.warning, verdict.metric)
     assert kept == (-0.1, -0.2, 0.0, 0.9, "careful", "f1")
+    assert verdict.rows_needed == 800
     nothing = Evidence(Decision.UNDECIDABLE, "why", 0, 0)
     assert bookkeeping.verdict_record(9, AT, nothing, policy="proven", candidate=2, champion=None).cells is None
 
