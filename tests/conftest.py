@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +15,10 @@ import pytest
 # One thread per library: on two cores more only wait for each other. Set before numpy is first imported.
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
+
+# The main module of a process that tests are dealt out to has neither a file nor a spec, which pyspark takes for a doctest.
+if not hasattr(sys.modules["__main__"], "__file__"):
+    sys.modules["__main__"].__spec__ = ModuleSpec("__main__", None)
 
 
 # For a night: `--hypothesis-profile=long`.

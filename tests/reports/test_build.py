@@ -52,7 +52,7 @@ def rich(book: Book) -> Book:
         FakeCheck(outdated=1, unknown=1, findings=(
             FakeFinding("outdated", "numpy", latest="3"), FakeFinding("unknown", "<b>own</b>", reason="<i>no</i>")))
     )  # fmt: skip
-    request(book.ledger, 1, truth=0.61)
+    request(book.ledger, 1 + len(book.ledger.predictions()), truth=0.61)
     book.fail(error="<script>alert(2)</script>", path="<script>alert(3)</script>")
     return book
 

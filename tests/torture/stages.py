@@ -90,7 +90,7 @@ class Stage:
             return (*wrong, f"cannot be looked at: {error}")
 
     def _decided(self, found: Compared) -> Evidence:
-        return found.evidence(self.decision, "As the test wants it.")
+        return gate._evidence(found, self.decision, "As the test wants it.")
 
 
 def made(folder: Path, only: str | None = None) -> list[Stage]:
