@@ -16,7 +16,7 @@ import pytest
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
 
-# The main module of a process that tests are dealt out to has neither a file nor a spec, which pyspark takes for a doctest.
+# Tests are dealt out to processes whose main module has neither a file nor a spec, which pyspark takes for doctests.
 if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__spec__ = ModuleSpec("__main__", None)
 

@@ -43,9 +43,9 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged() -> None:
     assert _bad(done.stdout) == 0
 
 
-@pytest.mark.parametrize("forcing", ["files", "folders"])
-def test_the_power_cut_test_notices_that_something_is_not_forced_to_the_disk(forcing: str) -> None:
-    done = _run("power_cut.py", "--every", "100", "--run", "first", "--without", forcing)
+@pytest.mark.parametrize(("forcing", "every"), [("files", "100"), ("folders", "20")])
+def test_the_power_cut_test_notices_that_something_is_not_forced_to_the_disk(forcing: str, every: str) -> None:
+    done = _run("power_cut.py", "--every", every, "--run", "first", "--without", forcing)
     assert done.returncode == 1, done.stderr
     assert _bad(done.stdout) > 0
 
