@@ -1,11 +1,11 @@
 """How good the champion is on real data, beside LightGBM, CatBoost and XGBoost: a table for each metric.
 
-CHURNWATCH_DATA=FOLDER python benchmarks/quality.py [--repeats 3] [--keep DIR] [--estimators A B] [NAME …]
+CHURNWATCH_DATA=FOLDER python benchmarks/quality.py [--repeats 3] [--keep DIR] [--training SETTINGS] [--alone] [NAME …]
 
-Ours is what `train` makes of the training rows with the default settings. Each peer is tuned by random search with
-early stopping: 8 tries in 3 folds of training rows, once per repeat and period, on those of the first fold, for all
-folds (what leaks by that favours the peers). Thresholds are each model's own, from training rows. Differences are
-paired; their intervals hold 95 % of 1,000 drawings of the tested customers.
+Ours is what `train` makes of the training rows with the default settings, or others (`"resampling: smote"`). Each peer
+is tuned by random search with early stopping: 8 tries in 3 folds of training rows, once per repeat and period, on those
+of the first fold, for all folds (what leaks by that favours the peers). Thresholds are each model's own, from training
+rows. Differences are paired; their intervals hold 95 % of 1,000 drawings of the tested customers.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import harness
+import msgspec
 import numpy as np
+import yaml
 from quality_metrics import METRICS, Answers, Floats, Metric, Tested, weights
 from quality_peers import PEERS, Peer, Tuned, predicted, tune
 from quality_sets import SETS, Places, Set, Split
@@ -47,11 +50,20 @@ class Trial:
         ids = self.rows.ids.iloc[places] if self.rows.ids is not None else None
         return Rows(self.rows.X.iloc[places], self.rows.y[places], ids, self.rows.batches[places])
 
+    @cached_property
+    def numbers(self) -> Places:
+        """Each row's customer."""
+        ids = self.rows.ids
+        return np.arange(len(self.rows)) if ids is None else np.unique(ids.to_numpy(), return_inverse=True)[1]
+
+    @property
+    def customers(self) -> int:
+        """How many there are."""
+        return int(self.numbers.max()) + 1
+
     def tested(self) -> list[Tested]:
         """Return labels and customers of each split's tested rows."""
-        ids, rows = self.rows.ids, len(self.rows)
-        customers = np.arange(rows) if ids is None else np.unique(ids.to_numpy(), return_inverse=True)[1]
-        return [Tested(self.rows.y[split.test], customers[split.test]) for split in self.splits]
+        return [Tested(self.rows.y[split.test], self.numbers[split.test]) for split in self.splits]
 
 
 @dataclass(frozen=True)
@@ -96,14 +108,14 @@ def theirs(peer: Peer, trial: Trial, keep: Path | None) -> Iterator[Answers]:
         yield Answers(probability, tuned[key].threshold)
 
 
-def compared(metric: Metric, tested: list[Tested], answers: Sequence[list[Answers]]) -> Floats:
+def compared(metric: Metric, trial: Trial, answers: Sequence[list[Answers]]) -> Floats:
     """Return a metric of each model, ours first, and then how much better ours is than the best, by drawing.
 
     Returns:
         shape (models + 1, 1 + drawings); the first of each row is without any drawing.
     """
-    drawn = weights(1 + max(int(t.customers.max()) for t in tested), _DRAWINGS, seed=0)
-    values = np.stack([metric.of(tested, each, drawn) for each in answers])
+    drawn = weights(trial.customers, _DRAWINGS, seed=0)
+    values = np.stack([metric.of(trial.tested(), each, drawn) for each in answers])
     best = 1 + int(np.argmax(metric.sign * values[1:, 0]))  # which one is the best is not drawn again
     return np.vstack([values, metric.sign * (values[0] - values[best])])
 
@@ -120,22 +132,24 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=[each.name for each in SETS])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="keep the peers' answers here, and use those that are there")
-    parser.add_argument("--estimators", nargs="+", help="other than the default ones")
+    parser.add_argument("--training", default="{}", help="settings below `training`, other than the default ones")
+    parser.add_argument("--alone", action="store_true", help="without the peers")
     wanted = parser.parse_args()
     if wanted.keep:
         wanted.keep.mkdir(parents=True, exist_ok=True)
-    training = Training(estimators=tuple(wanted.estimators)) if wanted.estimators else Training()
+    training = msgspec.convert(yaml.safe_load(wanted.training), Training)
     data = Path(os.environ["CHURNWATCH_DATA"])
     trials = [_trial(each, data, wanted.repeats) for each in SETS if each.name in wanted.names]
     found = [ours(trial, training) for trial in trials]
+    _print_champions(trials, found)
+    if wanted.alone:
+        return
     peers = [[list(theirs(peer, trial, wanted.keep)) for peer in PEERS] for trial in trials]
     for metric in METRICS:
         of_sets = [
-            compared(metric, trial.tested(), [us.answers, *them])
-            for trial, us, them in zip(trials, found, peers, strict=True)
+            compared(metric, trial, [us.answers, *them]) for trial, us, them in zip(trials, found, peers, strict=True)
         ]
         _print(metric, trials, of_sets)
-    _print_champions(trials, found)
 
 
 def _trial(of: Set, data: Path, repeats: int) -> Trial:
@@ -154,10 +168,12 @@ def _print_champions(trials: list[Trial], found: list[Ours]) -> None:
     rows: list[list[Any]] = []
     for trial, us in zip(trials, found, strict=True):
         champions = ", ".join(f"{count} {estimator}" for estimator, count in us.estimators.most_common())
+        once = weights(trial.customers, 0, seed=0)
+        values = [f"{metric.of(trial.tested(), us.answers, once)[0]:.4f}" for metric in METRICS]
         most = max(len(split.train) for split in trial.splits)
-        rows.append([trial.name, len(trial.splits), f"{most:,}", champions, f"{max(us.seconds):.0f}"])
-    print()
-    harness.print_table(["data", "trainings", "rows at most", "champions", "s at most"], rows)
+        rows.append([trial.name, len(trial.splits), f"{most:,}", champions, *values, f"{max(us.seconds):.0f}"])
+    names = [metric.name for metric in METRICS]
+    harness.print_table(["data", "trainings", "rows at most", "champions", *names, "s at most"], rows)
 
 
 if __name__ == "__main__":
