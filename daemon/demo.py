@@ -31,6 +31,7 @@ _EXTRA = """
 stability_s: 0.5
 call_capacity: 100
 packages: {check: never}   # the demo stays offline; `churnwatch packages` checks when you ask
+drift: {search: 100}       # the demo is short; where drift is large, your own home looks for better parameters
 """
 Tell = Callable[[str], None]
 
