@@ -212,7 +212,7 @@ ARRIVALS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ARRIVALS)
 def test_in_whatever_order_files_come_each_label_has_the_fate_that_the_rules_give_it(
     world: World, arrivals: list[tuple[str, list[tuple[str, int, str]]]]
