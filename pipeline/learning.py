@@ -76,6 +76,7 @@ def train_candidate(at: Workspace, training: Training) -> str | None:
     """Train a candidate as `training` says and write its version; return why there is none, where there is none."""
     if at.ledger.model_of_run(at.run) is not None:
         return None
+    at.warnings += [at.holdout.warning] if at.holdout.warning is not None else []
     rows = training_rows(at)
     candidate = _trained(at, rows, training)
     if isinstance(candidate, Untrainable):
@@ -128,8 +129,6 @@ def training_rows(at: Surroundings) -> Rows:
 
 
 def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
-    if at.holdout.warning is not None:
-        at.warnings.append(at.holdout.warning)
     judged = at.holdout.rows
     learned, unseen = (at.predictions(candidate.model, each) for each in (rows, judged))
     on_train = at.evaluated(rows, learned, candidate.threshold)
