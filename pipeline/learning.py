@@ -162,6 +162,7 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
         at.ledger.add_all(bookkeeping.gap_records(at.run, gaps, rows=len(judged), version=version))
         at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=_tuned_for(at), version=version))
         at.ledger.add_all(_tenths(at, version, judged, unseen))
+        at.keep_warnings()
 
 
 def _estimates(at: Workspace, rows: Rows, predicted: Any, candidate: Candidate) -> dict[str, Estimate]:
@@ -203,9 +204,10 @@ def decide(at: Workspace) -> str:
         at.run, iso(utc_now()), evidence, policy=at.home.settings.gating.policy.value, candidate=candidate.version,
         champion=champion.model.version if champion else None, window=at.holdout.window,
     )  # fmt: skip
+    _warn_of_gap(at, candidate)
     with at.ledger.transaction():
         at.ledger.add(*records, verdict)
-    _warn_of_gap(at, candidate)
+        at.keep_warnings()
     return verdict.sentence
 
 

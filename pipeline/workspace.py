@@ -22,7 +22,7 @@ from churnwatch.pipeline.holdout import Holdout, dated_ahead, forward, from_test
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.model_files import Fitted
-from churnwatch.pipeline.records import CLOCK, Batch, Model
+from churnwatch.pipeline.records import CLOCK, Batch, Model, RunWarning
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home
 from churnwatch.pipeline.train import probabilities
@@ -163,6 +163,13 @@ class Workspace(Surroundings):
     ) -> None:
         super().__init__(home, ledger, local, engine, next(each.schema for each in datasets if each.is_main))
         self.datasets, self.run = datasets, run
+        self.warnings += ledger.run_warnings(run)  # of steps that a former attempt made, which this one skips
+
+    def keep_warnings(self) -> None:
+        """Record the warnings so far, in the transaction of a step's result: only then is the step not made again."""
+        known = self.ledger.run_warnings(self.run)
+        fresh = [text for text in dict.fromkeys(self.warnings) if text not in known]
+        self.ledger.add_all(RunWarning(self.run, text) for text in fresh)
 
     @property
     def is_scheduled(self) -> bool:
