@@ -30,11 +30,11 @@ log = logging.getLogger("churnwatch.child")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `HOME run` or `HOME packages`; return the exit code."""
+    """Run `HOME run`, `HOME packages` or `HOME migrate`; return the exit code."""
     folder, what = Path(arguments[0]), arguments[1]
     logs.set_up()
     try:
-        return _check_packages(folder) if what == "packages" else _run(folder)
+        return {"run": _run, "packages": _check_packages, "migrate": _migrate}[what](folder)
     except (ChurnwatchError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - expected: one line
         return EXPECTED
@@ -73,6 +73,13 @@ def _check_packages(folder: Path) -> int:
         os.nice(10)  # it runs beside the runs, never in their way
     work.check_packages(settings.load(folder))
     return OK
+
+
+def _migrate(folder: Path) -> int:
+    from churnwatch.pipeline.ledger.writer import Ledger  # noqa: PLC0415 - heavy: sqlite-utils imports pandas
+
+    with Ledger.open(settings.load(folder).ledger):
+        return OK
 
 
 def _leave_when_orphaned(pipe: TextIO) -> None:

@@ -88,6 +88,7 @@ class Service:
             for folder in self._home.folders():
                 folder.mkdir(parents=True, exist_ok=True)
             _refuse_damaged(self._home)
+            _bring_up_to_date(self._home)
             if self._poll_s is None:
                 self._watcher.start()
             log.info("watching %s", self._home.source)
@@ -357,6 +358,16 @@ def _refuse_damaged(home: Home) -> None:
     if problems:
         raise LedgerError(f"{home.ledger}: damaged ({problems[0]}). Put back a backup: `churnwatch restore BACKUP` into"
                           " an empty folder, and make that the home.")  # fmt: skip
+
+
+def _bring_up_to_date(home: Home) -> None:
+    """Let a child migrate a ledger of an older version, so that it can be read before the next run.
+
+    The child says what went wrong, if something did; the daemon goes on, as the next run tries again.
+    """
+    if home.ledger.exists():
+        command = [sys.executable, "-m", "churnwatch.daemon.child", str(home.path), "migrate"]
+        subprocess.run(command, stdin=subprocess.DEVNULL, start_new_session=True, check=False)
 
 
 def run(home: Path, *, poll_s: float | None = None) -> None:

@@ -20,7 +20,7 @@ from churnwatch.pipeline.late_labels import LABELS
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Classified, Opened, Refused, Source
-from churnwatch.pipeline.records import Profile, SourceFile
+from churnwatch.pipeline.records import Profile, RunWarning, SourceFile
 from churnwatch.pipeline.scan import look
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home, Settings
@@ -109,7 +109,8 @@ class Intake:
                 self._into(dataset, mine, promise_holdout=promise_holdout and dataset.is_main)
             if dataset.is_main and settings.late_labels is not None:
                 self._join_labels(dataset, there, promise_holdout=promise_holdout)
-        self._ledger.add(*self._records, *self._profiles.values())
+        warnings = [RunWarning(self._run, text) for text in self.warnings]
+        self._ledger.add(*self._records, *self._profiles.values(), *warnings)
 
     def _into(self, dataset: Dataset, sources: Sequence[Source], *, promise_holdout: bool) -> None:
         home, settings = self._home, self._home.settings

@@ -18,6 +18,7 @@ from churnwatch.pipeline.bins import Bins
 from churnwatch.pipeline.clock import from_iso
 from churnwatch.pipeline.drift import Compared, Deviation, Losses, Spread
 from churnwatch.pipeline.engine import Engine
+from churnwatch.pipeline.ledger.searches import searched
 from churnwatch.pipeline.records import Band, Batch, Drift, DriftKind, Model
 from churnwatch.pipeline.reference import Reference
 from churnwatch.pipeline.settings import Training
@@ -207,14 +208,25 @@ def plan(at: Workspace) -> Plan:
     settings, found = at.home.settings, at.ledger.drifts(at.run)
     at.warnings += _warnings(found)
     if found and found[0].band is Band.SEARCH and not at.schema.predicts_amounts:  # a regression has no such mode
-        training = msgspec.structs.replace(settings.training, mode="search")
-        return Plan(True, training, f"Drift, so trained in mode `search`: {drift_words.deviates(found[0])}.")
+        return _searching(at, found)
     if found and found[0].band.retrains:
         return Plan(True, settings.training, f"Drift: {drift_words.deviates(found[0])}.")
     why = _why_train(at, found)
     if why is None and at.ledger.model_of_run(at.run) is None:
         return Plan(False, settings.training, f"Not retrained: {drift_words.largest(found, settings.drift.retrain)}.")
     return Plan(True, settings.training, why or "")
+
+
+def _searching(at: Workspace, found: Sequence[Drift]) -> Plan:
+    """Train in mode `search`; as always where one did so already for all that deviates from this very model."""
+    training = at.home.settings.training
+    known = searched(at.ledger, version=found[0].version, before=at.run)
+    new = [each for each in found if each.band is Band.SEARCH and (each.kind, each.column_name) not in known]
+    if new:
+        mode = msgspec.structs.replace(training, mode="search")
+        return Plan(True, mode, f"Drift, so trained in mode `search`: {drift_words.deviates(new[0])}.")
+    run = known[found[0].kind, found[0].column_name]
+    return Plan(True, training, f"Drift: {drift_words.deviates(found[0])}; run {run} searched because of it.")
 
 
 def _why_train(at: Workspace, found: Sequence[Drift]) -> str | None:

@@ -90,9 +90,7 @@ def decide(
         needed = _rows_for(found, gate)
         return _evidence(found, Decision.UNDECIDABLE, f"Kept the champion, undecided: {short}.", rows_needed=needed)
     elif not math.isfinite(found.delta):
-        why = f"the {found.of.title} of these {found.rows:,} holdout rows is not defined"
-        sentence = f"Kept the champion, undecided: {why}."
-        return Evidence(Decision.UNDECIDABLE, sentence, found.rows, found.positives, gate.metric)
+        return _evidence(found, Decision.UNDECIDABLE, f"Kept the champion, undecided: {_undefined(found)}.")
     elif gate.policy is Policy.BETTER:
         decided = _better(found)
     elif gate.policy is Policy.STRICT:
@@ -134,13 +132,18 @@ def decide_first(y: Labels, candidate: Labels, *, baseline: float, gate: Gate, m
 
 
 def _evidence(found: Compared, decision: Decision, sentence: str, **more: Any) -> Evidence:
-    old, new = found.values
-    return Evidence(decision, sentence, found.rows, found.positives, found.metric, new, old, found.delta,
+    old, new, delta = (each if math.isfinite(each) else None for each in (*found.values, found.delta))
+    return Evidence(decision, sentence, found.rows, found.positives, found.metric, new, old, delta,
                     cells=found.cells, **more)  # fmt: skip
 
 
+def _undefined(found: Compared) -> str:
+    return f"the {found.of.title} of these {found.rows:,} holdout rows is not defined"
+
+
 def _always(found: Compared) -> Evidence:
-    return _evidence(found, Decision.PROMOTED, f"Promoted, as policy `always` has it: {found.facts}.")
+    facts = found.facts if math.isfinite(found.delta) else _undefined(found)
+    return _evidence(found, Decision.PROMOTED, f"Promoted, as policy `always` has it: {facts}.")
 
 
 def _better(found: Compared) -> Evidence:
@@ -215,11 +218,17 @@ def _refreshed(decided: Evidence, found: Compared, gate: Gate, seed: int, age_ru
 
 
 def _guarded(decided: Evidence, found: Compared, gate: Gate) -> Evidence:
-    """Keep the champion where the candidate would be promoted but gets too much worse in what is guarded."""
+    """Keep the champion where the candidate would be promoted but gets too much worse in what is guarded.
+
+    So it is where nobody can tell.
+    """
     if not decided.decision.promotes:
         return decided
     for metric, most in gate.guards.items():
         guarded = found.by(metric)
+        if not math.isfinite(guarded.delta):
+            sentence = f"Kept the champion, undecided: {_undefined(guarded)}, and `gate.guards` asks for it."
+            return replace(decided, decision=Decision.UNDECIDABLE, sentence=sentence)
         if -guarded.delta > most * guarded.scale:
             old, new = (guarded.of.shown(value) for value in guarded.values)
             falls = "falls" if guarded.of.sign > 0 else "rises"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from churnwatch.pipeline import cells, datasets, feature_step, features, registry, schemas
+from churnwatch.pipeline.clock import from_iso
 from churnwatch.pipeline.engine import DuckDB, name
 from churnwatch.pipeline.errors import NotFoundError, ReleaseError, SettingsError
 from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.features import Featured
-from churnwatch.pipeline.holdout import from_test_folder, window_start
+from churnwatch.pipeline.holdout import dated_ahead, from_test_folder, window_start
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Batch, Model
 from churnwatch.pipeline.replay import Floats, History, Labels, Line, Places, Swap, Turn
@@ -65,7 +67,7 @@ def read(home: Home, ledger: Reader, engine: DuckDB) -> Past:
     usable = [model for model in models if model.version in probabilities]
     candidates = [model for model in usable if not (_knows_the_future(model, models) or _failed(ledger, model))]
     history = History(
-        turns=_turns(home, ledger.batches(), candidates, rows, len(tests.y) if tests else 0),
+        turns=_turns(home, ledger, candidates, rows, len(tests.y) if tests else 0),
         y=np.concatenate([rows.y, tests.y]) if tests else rows.y,
         probabilities=probabilities,
         thresholds={model.version: model.threshold for model in usable},
@@ -141,13 +143,14 @@ def _tests(home: Home, ledger: Reader, engine: DuckDB, schema: Schema, featured:
 # -- turns -----------------------------------------------------------------------------------------------------
 
 
-def _turns(home: Home, batches: Sequence[Batch], models: Sequence[Model], rows: _Rows, tests: int) -> list[Turn]:
-    candidates = {model.run: model.version for model in models}
+def _turns(home: Home, ledger: Reader, models: Sequence[Model], rows: _Rows, tests: int) -> list[Turn]:
+    candidates, batches = {model.run: model.version for model in models}, ledger.batches()
     found = []
     for run in sorted({each.run for each in batches} | candidates.keys()):
         mine = [each.batch for each in batches if each.run == run]
         known = [each for each in batches if each.run <= run]
-        judges = np.arange(len(rows.y), len(rows.y) + tests) if tests else _window(home, known, rows)
+        began = from_iso(ledger.run(run)["created_at"])
+        judges = np.arange(len(rows.y), len(rows.y) + tests) if tests else _window(home, known, rows, began)
         found.append(Turn(run, np.flatnonzero(np.isin(rows.batch, mine)), judges, candidates.get(run)))
     return found
 
@@ -162,12 +165,13 @@ def _failed(ledger: Reader, model: Model) -> bool:
     return not all(case["met"] for case in ledger.acceptance_cases(model.run))
 
 
-def _window(home: Home, batches: Sequence[Batch], rows: _Rows) -> Places:
-    """Return the rows of the rolling holdout as it was when these batches were all."""
+def _window(home: Home, batches: Sequence[Batch], rows: _Rows, began: datetime) -> Places:
+    """Return the rows of the rolling holdout as it was when these batches were all, in a run that began then."""
     settings = home.settings
     last = max((each.batch for each in batches), default=0)
     there = (rows.batch <= last) & (rows.replaced > last)
     if settings.holdout_days is not None:
+        there &= rows.day < np.datetime64(dated_ahead(began))
         cut = pd.Series(rows.day[there]).max() - pd.Timedelta(days=settings.holdout_days)
         return np.flatnonzero(there & rows.promised & (rows.day > np.datetime64(cut)))
     first = window_start(batches, newest=settings.holdout_batches, enough=settings.gating.min_positives)

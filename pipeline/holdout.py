@@ -63,27 +63,41 @@ def _window(rows: Rows) -> tuple[int, int] | None:
     return (int(rows.batches.min()), int(rows.batches.max())) if len(rows) else None
 
 
-def forward(schema: Schema, engine: Engine, source: str, *, days: int) -> Holdout:
+def forward(schema: Schema, engine: Engine, source: str, *, days: int, ahead: dt.datetime) -> Holdout:
     """Take the promised rows of the newest days, so that what learns from the rows before is judged on its future.
 
     Nothing of these days is trained on, by whatever customer. Rows without a date are nobody's future: they may be.
+    Rows that are dated ahead neither judge nor are trained on: one mistyped year would else be the newest day.
 
     Args:
         schema: the columns; with a date.
         engine: where the data set is.
         source: the data set.
         days: up to the newest date of a labelled row.
+        ahead: from which moment on a row is dated ahead, see `dated_ahead`.
     """
-    date = name(schema.date or "")
+    date, bound = name(schema.date or ""), timestamp(ahead)
     labelled = f"SELECT {date} AS _day, {cells.label(schema)} AS _y FROM {source} AS s"
-    newest = engine.rows(f"SELECT max(_day) FROM ({labelled}) AS l WHERE _y IS NOT NULL")[0][0]
+    counted = f"max(_day) FILTER (WHERE _day < {bound}), count(*) FILTER (WHERE _day >= {bound})"
+    [(newest, wrong)] = engine.rows(f"SELECT {counted} FROM ({labelled}) AS l WHERE _y IS NOT NULL")
+    warning = (
+        f"{wrong:,} labelled row(s) are dated ahead of the run, on {ahead:%Y-%m-%d} or later: they neither judge nor"
+        f" are learned from; mend their `{schema.date}`, or the machine's clock"
+    )
+    doubtful = warning if wrong else None
     if newest is None:
-        return Holdout(labelled_rows(schema, engine, source, where="false"), "NOT _holdout", "no row has a date")
+        nothing = labelled_rows(schema, engine, source, where="false")
+        return Holdout(nothing, f"NOT _holdout AND {date} IS NULL", "no row has a date", doubtful)
     cut = newest - dt.timedelta(days=days)
-    rows = labelled_rows(schema, engine, source, where=f"_holdout AND {date} > {timestamp(cut)}")
+    rows = labelled_rows(schema, engine, source, where=f"_holdout AND {date} > {timestamp(cut)} AND {date} < {bound}")
     trainable = f"NOT _holdout AND ({date} IS NULL OR {date} <= {timestamp(cut)})"
     origin = f"30 % of customers by hash, rows after {cut:%Y-%m-%d}"
-    return Holdout(rows, trainable, origin, window=_window(rows))
+    return Holdout(rows, trainable, origin, doubtful, window=_window(rows))
+
+
+def dated_ahead(began: dt.datetime) -> dt.datetime:
+    """Return from which moment on a date is ahead of what began then, in UTC; elsewhere it may be tomorrow already."""
+    return dt.datetime.combine(began.date(), dt.time()) + dt.timedelta(days=2)
 
 
 def window_start(batches: Sequence[Batch], *, newest: int, enough: int, amounts: bool = False) -> int:

@@ -122,24 +122,20 @@ def find_fates(
     _read_known(label, engine, known)
     _compare_said(main, label, y, engine)
     _find_rows(main, label, engine, requests, horizon_days)
-    where = f"{REQUEST}, {ROW}"
-    over = f"OVER (PARTITION BY {where} ORDER BY _cw_new, {DATE} NULLS LAST, _file, _line)"
+    _compare_rows(label, y, engine)
+    # of new labels of one customer and date that would wait, only the first does
+    over = f"OVER (PARTITION BY {name(main.id or '')}, {DATE}, {FATE} ORDER BY _cw_waited DESC, _file, _line)"
     engine.table(
         "late_fates",
-        f"SELECT {label}, _cw_waited, {where}, CASE WHEN _nth = 1 THEN {literal(Fate.LABELS)}"
-        f" WHEN {DATE} > _cw_before THEN {literal(Fate.WAITS)}"
-        f" WHEN {y} = _cw_first THEN {literal(Fate.AGAIN)} ELSE {literal(Fate.CONTRADICTS)} END AS {FATE}"
-        f" FROM (SELECT *, first_value({y}) {over} AS _cw_first, first_value({DATE}) {over} AS _cw_before,"
-        f" row_number() {over} AS _nth FROM"
-        f" (SELECT {label}, 0 AS _cw_waited, {where}, 0 AS _cw_new FROM late_known h"
-        f" SEMI JOIN late_rows r ON h.{REQUEST} = r.{REQUEST} AND h.{ROW} = r.{ROW} WHERE {FATE} = 'labels'"
-        f" UNION ALL SELECT {label}, _cw_waited, {where}, 1 AS _cw_new FROM late_rows) a) b WHERE _cw_new = 1"
-        f" UNION ALL SELECT {label}, _cw_waited, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CASE WHEN {DATE} IS NULL"
-        f" THEN {literal(Fate.UNKNOWN)} ELSE {literal(Fate.WAITS)} END FROM late_open o"
-        " ANTI JOIN late_rows r ON o._file = r._file AND o._line = r._line"
-        f" UNION ALL SELECT {label}, 0, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), {FATE} FROM late_said"
-        f" WHERE {FATE} IS NOT NULL",
+        f"SELECT {label}, _cw_waited, {REQUEST}, {ROW}, CASE WHEN {FATE} <> {literal(Fate.WAITS)} OR _nth = 1"
+        f" THEN {FATE} ELSE {_against(f'{y} = _cw_first')} END AS {FATE}"
+        f" FROM (SELECT *, first_value({y}) {over} AS _cw_first, row_number() {over} AS _nth FROM late_found) f",
     )
+
+
+def _against(same: str) -> str:
+    """Return the fate of a label where another one counts, as SQL."""
+    return f"CASE WHEN {same} THEN {literal(Fate.AGAIN)} ELSE {literal(Fate.CONTRADICTS)} END"
 
 
 def _read_known(label: str, engine: Engine, known: Sequence[Path]) -> None:
@@ -158,17 +154,24 @@ def _read_known(label: str, engine: Engine, known: Sequence[Path]) -> None:
 
 
 def _compare_said(main: Schema, label: str, y: str, engine: Engine) -> None:
-    """Make the table `late_said`, of new labels with their fate where the same customer and date came before."""
+    """Make the table `late_said`, of new labels with their fate where one of the same customer and date counts.
+
+    What contradicted another label does not count, so what is said of its customer and date later is looked at anew.
+    """
     key = name(main.id or "")
     # one without a date is only the same as itself, read again
     same = f"{key}, {DATE}, CASE WHEN {DATE} IS NULL THEN _file END, CASE WHEN {DATE} IS NULL THEN _line END"
     over = f"OVER (PARTITION BY {same} ORDER BY _cw_new, _file, _line)"
     engine.table(
+        "late_counting",
+        f"SELECT {label} FROM late_known WHERE {FATE} IN ({literal(Fate.LABELS)}, {literal(Fate.AGAIN)})"
+        f" UNION ALL SELECT {label} FROM late_waiting",
+    )
+    engine.table(
         "late_said",
-        f"SELECT {label}, CASE WHEN _nth = 1 THEN CAST(NULL AS STRING) WHEN {y} = _cw_first"
-        f" THEN {literal(Fate.AGAIN)} ELSE {literal(Fate.CONTRADICTS)} END AS {FATE}"
-        f" FROM (SELECT *, first_value({y}) {over} AS _cw_first, row_number() {over} AS _nth FROM"
-        f" (SELECT {label}, 0 AS _cw_new FROM late_known h SEMI JOIN late_new n ON h.{key} = n.{key}"
+        f"SELECT {label}, CASE WHEN _cw_fresh = 0 THEN {_against(f'{y} = _cw_first')} END AS {FATE}"
+        f" FROM (SELECT *, first_value({y}) {over} AS _cw_first, first_value(_cw_new) {over} AS _cw_fresh FROM"
+        f" (SELECT {label}, 0 AS _cw_new FROM late_counting h SEMI JOIN late_new n ON h.{key} = n.{key}"
         f" UNION ALL SELECT {label}, 1 AS _cw_new FROM late_new) a) b WHERE _cw_new = 1",
     )
 
@@ -193,6 +196,27 @@ def _find_rows(main: Schema, label: str, engine: Engine, requests: Sequence[Path
         f"SELECT {label}, _cw_waited, {REQUEST}, {ROW} FROM (SELECT o.*, q._batch AS {REQUEST}, q._line AS {ROW},"
         f" row_number() OVER ({newest}) AS _nth FROM late_open o JOIN {engine.scan(requests)} q"
         f" ON q.{key} = o.{key} AND {until}) f WHERE _nth = 1",
+    )
+
+
+def _compare_rows(label: str, y: str, engine: Engine) -> None:
+    """Make the table `late_found`, of labels with their fate by the row that they find: only the first counts."""
+    where = f"{REQUEST}, {ROW}"
+    over = f"OVER (PARTITION BY {where} ORDER BY _cw_new, {DATE} NULLS LAST, _file, _line)"
+    engine.table(
+        "late_found",
+        f"SELECT {label}, _cw_waited, {where}, CASE WHEN _nth = 1 THEN {literal(Fate.LABELS)}"
+        f" WHEN {DATE} > _cw_before THEN {literal(Fate.WAITS)} ELSE {_against(f'{y} = _cw_first')} END AS {FATE}"
+        f" FROM (SELECT *, first_value({y}) {over} AS _cw_first, first_value({DATE}) {over} AS _cw_before,"
+        f" row_number() {over} AS _nth FROM"
+        f" (SELECT {label}, 0 AS _cw_waited, {where}, 0 AS _cw_new FROM late_known h"
+        f" SEMI JOIN late_rows r ON h.{REQUEST} = r.{REQUEST} AND h.{ROW} = r.{ROW} WHERE {FATE} = 'labels'"
+        f" UNION ALL SELECT {label}, _cw_waited, {where}, 1 AS _cw_new FROM late_rows) a) b WHERE _cw_new = 1"
+        f" UNION ALL SELECT {label}, _cw_waited, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CASE WHEN {DATE} IS NULL"
+        f" THEN {literal(Fate.UNKNOWN)} ELSE {literal(Fate.WAITS)} END FROM late_open o"
+        " ANTI JOIN late_rows r ON o._file = r._file AND o._line = r._line"
+        f" UNION ALL SELECT {label}, 0, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), {FATE} FROM late_said"
+        f" WHERE {FATE} IS NOT NULL",
     )
 
 

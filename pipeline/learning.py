@@ -76,6 +76,7 @@ def train_candidate(at: Workspace, training: Training) -> str | None:
     """Train a candidate as `training` says and write its version; return why there is none, where there is none."""
     if at.ledger.model_of_run(at.run) is not None:
         return None
+    at.warnings += [at.holdout.warning] if at.holdout.warning is not None else []
     rows = training_rows(at)
     candidate = _trained(at, rows, training)
     if isinstance(candidate, Untrainable):
@@ -128,8 +129,6 @@ def training_rows(at: Surroundings) -> Rows:
 
 
 def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
-    if at.holdout.warning is not None:
-        at.warnings.append(at.holdout.warning)
     judged = at.holdout.rows
     learned, unseen = (at.predictions(candidate.model, each) for each in (rows, judged))
     on_train = at.evaluated(rows, learned, candidate.threshold)
@@ -163,6 +162,7 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
         at.ledger.add_all(bookkeeping.gap_records(at.run, gaps, rows=len(judged), version=version))
         at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=_tuned_for(at), version=version))
         at.ledger.add_all(_tenths(at, version, judged, unseen))
+        at.keep_warnings()
 
 
 def _estimates(at: Workspace, rows: Rows, predicted: Any, candidate: Candidate) -> dict[str, Estimate]:
@@ -204,9 +204,10 @@ def decide(at: Workspace) -> str:
         at.run, iso(utc_now()), evidence, policy=at.home.settings.gating.policy.value, candidate=candidate.version,
         champion=champion.model.version if champion else None, window=at.holdout.window,
     )  # fmt: skip
+    _warn_of_gap(at, candidate)
     with at.ledger.transaction():
         at.ledger.add(*records, verdict)
-    _warn_of_gap(at, candidate)
+        at.keep_warnings()
     return verdict.sentence
 
 

@@ -395,6 +395,14 @@ class AmountTenth:
 
 
 @dataclass(frozen=True, slots=True)
+class RunWarning:
+    """What somebody should look at in a run; known together with the result of the step that found it."""
+
+    run: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A request to score whose rows are kept, so that labels which arrive later can be joined to them."""
 

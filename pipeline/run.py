@@ -271,7 +271,7 @@ class _Recorded:
             predicting.predict_all(at)
         with self._step("compact"):
             taking.compact_parts(at)
-        return line, tuple(at.warnings)
+        return line, tuple(dict.fromkeys(at.warnings))  # a step that is made again says again what is kept of it
 
     def _datasets(self, sources: Sequence[Source]) -> list[Dataset]:
         """Return the data sets, the sources first: so that what can be told of a customer is there before the row."""

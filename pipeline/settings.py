@@ -22,6 +22,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from churnwatch.pipeline import settings_forms as forms
 from churnwatch.pipeline.errors import SettingsError
 
 FILE_NAME = "settings.yaml"
@@ -32,9 +33,8 @@ Percent = Annotated[float, Meta(ge=0, le=100)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(min_length=1)]
-Days = Annotated[str, Meta(pattern="^[0-9]{1,4}d$")]
-Window = Annotated[str, Meta(pattern="^([1-9][0-9]{0,3}d|all)$")]
-_HISTORY = r"^(all|compare|last [1-9][0-9]{0,3} batch(es)?|since [0-9]{4}-[0-9]{2}-[0-9]{2})$"
+Days = Annotated[str, Meta(pattern=forms.DAYS)]
+Window = Annotated[str, Meta(pattern=forms.WINDOW)]
 
 # Addresses of databases. A password with one of /@?# in it, which would end up in another part, fits none of them.
 ADDRESS_ELSEWHERE = re.compile(r"(env|credential):([A-Za-z0-9_.-]*[A-Za-z0-9_-])")
@@ -145,8 +145,8 @@ class Training(_Checked, frozen=True):
     seed: Annotated[int, Meta(ge=0)] = 0
     threads: Count = 2
     max_rows: Count = 2_000_000  # of more, a stratified sample is learned from
-    cluster: Annotated[str, Meta(pattern="^(tcp|tls)://.+$")] | None = None  # of Dask, for the folds
-    window: Annotated[str, Meta(pattern=_HISTORY)] = "all"  # of the rows that are learned from
+    cluster: Annotated[str, Meta(pattern=forms.CLUSTER)] | None = None  # of Dask, for the folds
+    window: Annotated[str, Meta(pattern=forms.HISTORY)] = "all"  # of the rows that are learned from
     half_life: Positive | None = None  # a batch that is so many batches older counts half as much
     calibration: Literal["sigmoid", "isotonic", "none"] = "sigmoid"
     search_candidates: Count = 12  # sets of parameters that a search tries of each estimator
@@ -193,7 +193,7 @@ class Retrain(_Checked, frozen=True):
     """When a new model is trained."""
 
     when: Literal["drop", "drift"] = "drop"
-    every: Annotated[str, Meta(pattern="^[1-9][0-9]{0,3}d$")] | None = None  # at least so often, where rows are there
+    every: Annotated[str, Meta(pattern=forms.EVERY)] | None = None  # at least so often, where rows are there
 
     @property
     def every_days(self) -> int | None:
@@ -235,11 +235,11 @@ class Settings(_Checked, frozen=True):
 
     sources: dict[str, SourceTable] = {}
     labels: Name | None = None  # a glob: these files hold outcomes; without `sources`, of rows that were requests
-    snapshot: Annotated[str, Meta(pattern="^(date|monthly|[0-9]{4}-[0-9]{2}-[0-9]{2})$")] = "date"
+    snapshot: Annotated[str, Meta(pattern=forms.SNAPSHOT)] = "date"
     horizon: Days = "0d"
     expressions: dict[str, Name] = {}  # further features, as SQL over the others
 
-    engine: Annotated[str, Meta(pattern="^(duckdb|sc://.+)$")] = "duckdb"
+    engine: Annotated[str, Meta(pattern=forms.ENGINE)] = "duckdb"
     memory_gb: Annotated[float, Meta(ge=0.25)] | None = None  # of the embedded engine; beyond it, it spills to disk
 
     source_folder: Name = "sourcedata"
@@ -711,6 +711,7 @@ def _day(text: str, where: str) -> None:
 def _explain(message: str, node: yaml.Node | None, where: str) -> str:
     """Turn `Object contains unknown field `gat` - at `$.x`` into a line with file, line and the nearest name."""
     text, _, path = message.replace("at `key` in `", "at `").partition(" - at `")
+    text = forms.in_words(text)
     keys = [key for key in re.split(r"[.\[\]]+", path.strip("`$")) if key]
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", text)
     if unknown:

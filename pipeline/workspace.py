@@ -6,21 +6,23 @@ What is computed here is computed once for all steps, when the first of them ask
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from churnwatch.pipeline import datasets, features, predict, registry
+from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.datasets import Dataset, paths, pinned, role
 from churnwatch.pipeline.engine import DuckDB, Engine, name
 from churnwatch.pipeline.evaluate import baseline_f1, evaluate
 from churnwatch.pipeline.evaluate_amounts import baseline_amounts, evaluate_amounts
 from churnwatch.pipeline.feature_step import FeatureStep, Pairs
 from churnwatch.pipeline.features import Featured, Rows
-from churnwatch.pipeline.holdout import Holdout, forward, from_test_folder, from_window
+from churnwatch.pipeline.holdout import Holdout, dated_ahead, forward, from_test_folder, from_window
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.model_files import Fitted
-from churnwatch.pipeline.records import CLOCK, Batch, Model
+from churnwatch.pipeline.records import CLOCK, Batch, Model, RunWarning
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Home
 from churnwatch.pipeline.train import probabilities
@@ -80,7 +82,8 @@ class Surroundings:
             before = pinned(settings, self.ledger)
             return from_test_folder(self.schema, self.local, settings.csv, tests, self.featured, before)
         if settings.holdout_days is not None:
-            return forward(self.learned, self.engine, self.dataset, days=settings.holdout_days)
+            ahead = dated_ahead(self.began)
+            return forward(self.learned, self.engine, self.dataset, days=settings.holdout_days, ahead=ahead)
         return from_window(
             self.learned, self.engine, self.dataset, self.ledger.batches(),
             newest=settings.holdout_batches, enough=settings.gating.min_positives,
@@ -89,6 +92,11 @@ class Surroundings:
     def tests(self) -> list[Source]:
         """Return the files of the test folder."""
         return datasets.tests(self.home)
+
+    @property
+    def began(self) -> datetime:
+        """When that for which the data set is looked at began."""
+        return utc_now()
 
     @cached_property
     def top_share(self) -> float:
@@ -155,6 +163,13 @@ class Workspace(Surroundings):
     ) -> None:
         super().__init__(home, ledger, local, engine, next(each.schema for each in datasets if each.is_main))
         self.datasets, self.run = datasets, run
+        self.warnings += ledger.run_warnings(run)  # of steps that a former attempt made, which this one skips
+
+    def keep_warnings(self) -> None:
+        """Record the warnings so far, in the transaction of a step's result: only then is the step not made again."""
+        known = self.ledger.run_warnings(self.run)
+        fresh = [text for text in dict.fromkeys(self.warnings) if text not in known]
+        self.ledger.add_all(RunWarning(self.run, text) for text in fresh)
 
     @property
     def is_scheduled(self) -> bool:
@@ -175,6 +190,11 @@ class Workspace(Surroundings):
     def batches(self) -> list[Batch]:
         """The run's batches of customers' rows; to be asked for once they are taken in."""
         return self.ledger.batches(self.run)
+
+    @property
+    def began(self) -> datetime:
+        """When the run began, whichever attempt of it this is."""
+        return from_iso(self.ledger.run(self.run)["created_at"])
 
     def _customers_predicted(self) -> int | None:
         return self.ledger.customers_predicted(self.run)  # this one's own would differ from attempt to attempt

@@ -463,6 +463,18 @@ def m008_regression(db: Database) -> None:
         db.execute(statement)
 
 
+@ledger_migrations()
+def m014_warnings(db: Database) -> None:
+    """Keep the warnings of steps whose results are known, for an attempt that takes the run up behind them."""
+    db.execute(
+        """CREATE TABLE run_warnings (
+            warning INTEGER PRIMARY KEY,
+            run INTEGER NOT NULL REFERENCES runs,
+            text TEXT NOT NULL
+        ) STRICT"""
+    )
+
+
 NAMES = frozenset(
     {
         "m001_first_shape",
@@ -472,5 +484,6 @@ NAMES = frozenset(
         "m006_drift",
         "m007_labels",
         "m008_regression",
+        "m014_warnings",
     }
 )

@@ -557,6 +557,10 @@ class Reader:
         )
         return None if value is None else str(value)
 
+    def run_warnings(self, run: int) -> list[str]:
+        """Return the warnings of a run's steps whose results are known, in their order."""
+        return [row["text"] for row in self.rows("SELECT text FROM run_warnings WHERE run = ? ORDER BY warning", run)]
+
     # -- the rest ----------------------------------------------------------------------------------------------
 
     def predictions(self, run: int | None = None) -> list[Row]:

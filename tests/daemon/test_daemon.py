@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sqlite_utils import Database
+
 from churnwatch.daemon import attention
 from churnwatch.pipeline import registry
 from churnwatch.pipeline.backup import backup, restore
+from churnwatch.pipeline.ledger.migrations import NAMES, ledger_migrations
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.settings import Home
 
@@ -225,6 +230,23 @@ def test_a_daemon_killed_in_the_middle_of_a_run_takes_it_up_and_ends_as_the_unin
         assert found, question
         assert found == ask(calm, question), question
     assert [p.name for p in sorted(killed.models.iterdir())] == ["v1"]
+
+
+def test_after_an_upgrade_the_ledger_can_be_read_before_any_run(
+    daemon: Start, home: Home, eventually: Eventually, churnwatch: Callable[..., Any]
+) -> None:
+    with contextlib.closing(sqlite3.connect(home.ledger)) as connection:
+        later = [name for name in sorted(NAMES) if name > "m001_first_shape"]
+        ledger_migrations.apply(Database(connection), stop_before=later)
+    before = churnwatch("status", home=home)
+    assert before.code == 4
+    assert "made by an older churnwatch" in before.err
+    running = daemon(home)
+    eventually(lambda: "watching" in running.log)
+    after = churnwatch("status", home=home)
+    assert (after.code, after.err) == (0, "")
+    assert home.ledger.with_name(f"{home.ledger.name}.before-m002_sources").exists()
+    assert running.stop() == 0
 
 
 def test_sighup_makes_it_look_at_once(

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from churnwatch.pipeline import learning, run
+from churnwatch.pipeline import learning, promotion, run
 from churnwatch.pipeline.clock import utc_now
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Band, Drift, DriftKind, Status
@@ -120,6 +120,44 @@ def test_drift_trains_a_model_and_is_named_by_its_cause_but_not_in_the_log(
     assert _drifts(home, 2)[0].cause == "Contract: 100 % have values not seen before"
     assert _drifts(home, 2)[0].band is Band.SEARCH
     assert _models(home) == 2
+
+
+def test_a_search_is_made_once_for_what_deviates_from_a_model(home: Home, telco: tuple[Path, ...]) -> None:
+    given = _set(home, "retrain:", "approval: manual\nretrain:")
+    assert "so trained in mode `search`: Contract" in _drop(given, telco[1], Contract="other").line
+    again = _drop(given, telco[2], Contract="other")
+    assert "Drift: Contract deviates by 100 % (floor" in again.line
+    assert again.line.endswith("; run 2 searched because of it.")
+    assert any(each.startswith("drift: Contract deviates by 100 %") for each in again.warnings)
+    more = _drop(given, telco[3], Contract="other", gender="other")
+    assert "so trained in mode `search`: gender deviates by 100 %" in more.line
+    assert _models(given) == 4
+
+
+def test_a_search_is_made_again_for_another_model(home: Home, telco: tuple[Path, ...]) -> None:
+    given = _set(home, "retrain:", "approval: manual\nretrain:")
+    _drop(given, telco[1], Contract="other")
+    with Ledger.open(given.ledger) as ledger:
+        promotion.approve(given, ledger, 2, actor="ann", why="it knows")
+    assert "so trained in mode `search`: Contract" in _drop(given, telco[2], Contract="yet another").line
+
+
+def test_a_search_that_was_cut_short_is_made(
+    home: Home, telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = _set(home, "retrain:", "approval: manual\nretrain:")
+    for step in ("train_candidate", "decide"):
+        with monkeypatch.context() as patch:
+            patch.setattr(learning, step, _killed)
+            with pytest.raises(KeyboardInterrupt):
+                _work(given) if step == "decide" else _drop(given, telco[1], Contract="other")
+    [outcome] = _work(given)
+    assert "so trained in mode `search`: Contract" in outcome.line
+    assert "searched because of it" in _drop(given, telco[2], Contract="other").line
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_model_is_trained_on_every_drop_where_that_is_the_rule(home: Home, telco: tuple[Path, ...]) -> None:

@@ -355,6 +355,29 @@ def test_a_ranking_is_undecidable_where_all_rows_are_of_one_kind(gate: Gate) -> 
     assert "the ROC AUC of these 40 holdout rows is not defined" in evidence.sentence
 
 
+@pytest.mark.parametrize("policy", list(Policy))
+@pytest.mark.parametrize("min_positives", [0, 30])
+def test_a_ranking_of_rows_of_one_kind_is_a_number_nowhere(policy: Policy, min_positives: int) -> None:
+    y, seen = np.zeros(40, dtype=np.int64), np.linspace(0, 0.4, 40)
+    gate = Gate(policy=policy, metric="roc_auc", min_positives=min_positives)
+    evidence = decide(y, y, y, gate, probabilities=(seen, seen[::-1]))
+    assert (evidence.candidate_value, evidence.champion_value, evidence.delta) == (None, None, None)
+    assert "nan" not in evidence.sentence
+    if policy is Policy.ALWAYS:
+        assert evidence.decision is Decision.PROMOTED
+        assert evidence.sentence.endswith("`always` has it: the ROC AUC of these 40 holdout rows is not defined.")
+
+
+def test_a_guard_that_nobody_can_tell_holds_a_candidate_back() -> None:
+    y, decided, seen = np.zeros(40, dtype=np.int64), np.ones(40, dtype=np.int64), np.linspace(0, 0.4, 40)
+    gate = Gate(policy=Policy.ALWAYS, metric="accuracy", guards={"roc_auc": 0.01})
+    evidence = decide(y, decided, y, gate, probabilities=(seen, seen))
+    assert evidence.decision is Decision.UNDECIDABLE
+    assert evidence.candidate_value == 1
+    why = "the ROC AUC of these 40 holdout rows is not defined, and `gate.guards` asks for it"
+    assert evidence.sentence == f"Kept the champion, undecided: {why}."
+
+
 def test_strict_bets_on_squared_errors_too() -> None:
     y, seen = _world(np.random.default_rng(7), 4000, (1.5, 0.3))
     gate = Gate(policy=Policy.STRICT, metric="brier")

@@ -171,8 +171,23 @@ def _same_customers(folder: Path) -> Iterator[Path]:
 def test_a_holdout_forward_in_time_is_that_of_then(make_home: MakeHome, telco: tuple[Path, ...]) -> None:
     home = make_home(TELCO + "holdout_days: 20\n")
     for month in telco[:2]:
-        _run(home, month)
+        outcome = _run(home, month)
+    assert not any("ahead" in each for each in outcome.warnings)
     _as_it_was(home, _read(home))
+
+
+def test_a_row_dated_ahead_judged_no_run(make_home: MakeHome, telco: tuple[Path, ...], tmp_path: Path) -> None:
+    home = make_home(TELCO + "holdout_days: 20\n")
+    (tmp_path / "drops").mkdir()
+    for number, month in enumerate(telco[:2]):
+        frame = pd.read_csv(month, dtype=str)
+        frame.loc[number::40, "month"] = "2206-03-01"
+        frame.to_csv(tmp_path / "drops" / month.name, index=False)
+        outcome = _run(home, tmp_path / "drops" / month.name)
+    assert any("12 labelled row(s) are dated ahead of the run" in each for each in outcome.warnings)
+    past = _read(home)
+    assert len(past.history.turns[1].judges) > 20
+    _as_it_was(home, past)
 
 
 def test_a_test_folder_judges_every_run(make_home: MakeHome, telco: tuple[Path, ...]) -> None:

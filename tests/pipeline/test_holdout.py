@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from churnwatch.pipeline import load
 from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured, dataset
-from churnwatch.pipeline.holdout import Holdout, from_test_folder, from_window, window_start
+from churnwatch.pipeline.holdout import Holdout, dated_ahead, forward, from_test_folder, from_window, window_start
 from churnwatch.pipeline.ingest import ingest
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import Batch
@@ -80,6 +81,40 @@ def test_the_window_holds_the_promised_rows_of_its_batches_and_none_of_the_promi
     assert found.origin == "30 % of customers by hash, batches 2 and later"
     assert engine.rows(f"SELECT count(*) FROM {source} AS s WHERE {found.trainable} AND _holdout") == [(0,)]
     assert engine.rows(f"SELECT count(*) FROM {source} AS s WHERE {found.trainable} OR _holdout") == [(120,)]
+
+
+def _dated(engine: DuckDB, days: dict[str, str]) -> str:
+    """Make a data set of rows of these days, of which each is there twice: once promised to the holdout."""
+    rows = "".join(f", ('{who}', TIMESTAMP '{day}', 1.0, 'yes')" for who, day in days.items())
+    engine.table("few", f'SELECT * FROM (VALUES {rows[2:]}) AS t (id, day, n, "left")')
+    engine.table("dated", "SELECT *, 1 AS _batch, 2 AS _line, p = 1 AS _holdout FROM few, (VALUES (0), (1)) AS h (p)")
+    return "dated"
+
+
+def test_a_date_far_ahead_does_not_move_the_newest_days(engine: DuckDB, make_schema: Callable[..., Schema]) -> None:
+    schema = make_schema({"id": "text", "day": "date", "n": "number", "left": "text"}, id="id", date="day")
+    source = _dated(engine, {"old": "2026-01-01", "new": "2026-03-01", "tomorrow": "2026-03-02", "typo": "2206-03-01"})
+    ahead = dated_ahead(dt.datetime(2026, 3, 1, 23, tzinfo=dt.UTC))
+    found = forward(schema, engine, source, days=30, ahead=ahead)
+    assert found.rows.ids is not None
+    assert list(found.rows.ids) == ["new", "tomorrow"]
+    assert engine.rows(f"SELECT id FROM dated WHERE {found.trainable}") == [("old",)]
+    assert found.origin == "30 % of customers by hash, rows after 2026-01-31"
+    assert found.warning == (
+        "2 labelled row(s) are dated ahead of the run, on 2026-03-03 or later: they neither judge nor are learned from;"
+        " mend their `day`, or the machine's clock"
+    )
+
+
+def test_where_all_dates_are_ahead_nothing_judges_or_is_learned_from(
+    engine: DuckDB, make_schema: Callable[..., Schema]
+) -> None:
+    schema = make_schema({"id": "text", "day": "date", "n": "number", "left": "text"}, id="id", date="day")
+    ahead = dated_ahead(dt.datetime(2025, 1, 1, tzinfo=dt.UTC))
+    found = forward(schema, engine, _dated(engine, {"a": "2026-01-01"}), days=30, ahead=ahead)
+    assert len(found.rows) == 0
+    assert engine.rows(f"SELECT id FROM dated WHERE {found.trainable}") == []
+    assert found.warning is not None
 
 
 def test_the_test_folder_judges_and_its_rows_are_not_trained_on(

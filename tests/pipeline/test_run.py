@@ -707,6 +707,28 @@ def test_a_kill_right_after_anything_was_written_loses_nothing(
     assert canonical.differences(canonical.dump(home), uninterrupted) == []
 
 
+def test_a_run_that_was_taken_up_has_the_warnings_of_the_uninterrupted_one(
+    make_home: Callable[..., Home], telco: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = TELCO.replace("[logistic]", "[sklearn.tree.DecisionTreeClassifier]\n  max_rows: 120")
+    drop = tmp_path / "thrice.csv"
+    pd.concat([pd.read_csv(telco[0], dtype=str)] * 3).to_csv(drop, index=False)
+    whole, other = make_home(text, "whole"), make_home(text, "other")
+    _drop(whole, drop)
+    expected = _one(_work(whole))
+    for said in ("are duplicates", "learned from a sample", "learned them by heart"):
+        assert any(said in each for each in expected.warnings), said
+    _drop(other, drop)
+    for step in ("train_candidate", "decide"):
+        with monkeypatch.context() as patch:
+            _raise_after(patch, step, KeyboardInterrupt())
+            with pytest.raises(KeyboardInterrupt):
+                _work(other)
+    assert _one(_work(other)).warnings == expected.warnings
+    asked = "SELECT warning FROM attempt_ends WHERE status = 'done'"
+    assert _ask(other, asked) == _ask(whole, asked)
+
+
 # -- failures --------------------------------------------------------------------------------------------------
 
 

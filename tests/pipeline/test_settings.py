@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from churnwatch.pipeline import settings
+from churnwatch.pipeline import settings, settings_forms
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.settings import Column, ColumnType, Gate, Home, Policy, Settings, parse
 
@@ -318,14 +320,42 @@ def test_what_goes_with_sources_alone_is_refused_without_them() -> None:
         settings.parse("target: left\npositive: 1\nexpressions: {a: '1'}\n")
 
 
+# -- texts that have a form ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("horizon: 3", "horizon: must be a number of days such as `30d`, at most `9999d`."),
+        ("snapshot: weekly", "snapshot: must be `date`, `monthly`, or one day such as `2026-03-31`."),
+        ("engine: spark", "engine: must be `duckdb`, or the address of a Spark server, such as `sc://host:15002`."),
+        ("training: {cluster: x}", "training.cluster: must be the address of a Dask scheduler, such as"),
+        ("retrain: {every: weekly}", "retrain.every: must be a number of days such as `7d`, at least `1d`."),
+    ],
+)
+def test_what_does_not_fit_a_form_is_told_what_fits(text: str, said: str) -> None:
+    assert f"settings.yaml, line 3: {said}" in _refused(f"{LEAST}{text}\n")
+
+
+def test_no_message_shows_a_pattern() -> None:
+    nodes: list[Any] = [msgspec.json.schema(Settings)]
+    patterns = set()
+    while nodes:
+        node = nodes.pop()
+        children = node.values() if isinstance(node, dict) else node
+        nodes += [each for each in children if isinstance(each, dict | list)]
+        patterns |= {node["pattern"]} if isinstance(node, dict) and isinstance(node.get("pattern"), str) else set()
+    assert patterns == set(settings_forms.IN_WORDS)
+
+
 # -- training --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("window", "why"),
     [
-        ("last 0 batches", "training.window: Expected `str` matching regex"),
-        ("newest", "training.window: Expected `str` matching regex"),
+        ("last 0 batches", "training.window: must be `all`, `compare`, `last 6 batches` with any number"),
+        ("newest", "training.window: must be `all`"),
         ("since 2026-02-30", "training.window: there is no day `2026-02-30`"),
         ("since 2026-01-31", "training.window: `since` needs `date`, the column with the rows' dates"),
     ],
