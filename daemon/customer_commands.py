@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,11 @@ _BY = {
     "capacity": "by how many can be called (call_capacity) and the model's threshold",
     "thresholds": "by the thresholds in the settings",
 }
+_EARNED = {"expected_profit": "offers earn", "profit_at_half": "at half", "profit_at_one_and_a_half": "at 1.5 times"}
+_VALUES = ("low", "median", "high")
+_RULE = """\
+An offer earns p·s·(V − D) − (1 − p)·a·D − c; `at half` and `at 1.5 times`: the same offers if save rates are so.
+`pays at V`: above which probability it pays for a customer of that value; a tenth, half, nine tenths are below."""
 
 
 def look(folder: Path, *, bucket: str | None, top: int | None) -> dict[str, Any]:
@@ -136,30 +141,33 @@ def _head(head: Row) -> str:
 
 
 def _buckets(rows: Sequence[Row], *, amounts: bool) -> str:
-    profit = any(row["expected_profit"] is not None for row in rows)
-    headers = ["bucket", "customers", "from", "will leave", "expected loss"]
-    headers += ["offers earn", "at half the save rate", "at 1.5 times"] if profit else []
+    """One line per bucket, without columns in which nothing stands."""
+    columns = {
+        "customers": "customers", "threshold": "from", "expected_leavers": "will leave",
+        "expected_loss": "expected loss", **_EARNED,
+    }  # fmt: skip
+    known = [column for column in columns if any(row[column] is not None for row in rows)]
+    bound = amount if amounts else "p ≥ {:.3f}".format
     return table(
         (
-            [f"{row['bucket']}  {_MEANS[row['bucket']]}", f"{row['customers']:,}", _bound(row["threshold"], amounts),
-             None if row["expected_leavers"] is None else f"{row['expected_leavers']:,.0f}",
-             _money(row["expected_loss"]),
-             *((_money(row[key]) for key in ("expected_profit", "profit_at_half", "profit_at_one_and_a_half"))
-               if profit else ())]
+            [f"{row['bucket']}  {_MEANS[row['bucket']]}",
+             *((_maybe(bound, row[key]) if key == "threshold" else _maybe(_whole, row[key])) for key in known)]
             for row in rows
         ),
-        headers,
+        ["bucket", *(columns[column] for column in known)],
     )  # fmt: skip
 
 
-def _bound(value: float | None, amounts: bool) -> str | None:
-    if value is None:
-        return None
-    return amount(value) if amounts else f"p ≥ {value:.3f}"
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
 
 
-def _money(value: float | None) -> str | None:
-    return None if value is None else amount(value)
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def _maybe(shown: Callable[[float], str], value: float | None) -> str | None:
+    return None if value is None else shown(value)
 
 
 def _moved(head: Row, moves: Sequence[Row]) -> str:
@@ -177,46 +185,48 @@ def _move(row: Row) -> str:
 
 
 def _offers(rows: Sequence[Row]) -> str:
-    first = rows[0]
-    values = [first[f"{which}_value"] for which in ("low", "median", "high")]
-    pays = [f"pays at {_money(value)}" for value in dict.fromkeys(values) if value is not None]
+    """One line per offer: what it is, to how many it is made, what it earns, and from which probability on."""
+    values = list(dict.fromkeys(value for which in _VALUES if (value := rows[0][f"{which}_value"]) is not None))
     shown = table(
         (
-            [row["offer"], row["discount"], row["cost"], row["save_rate"], row["take_up"],
-             "call" if row["call"] else None, f"{row['customers']:,}",
-             f"{row['waiting']:,}" if row["waiting"] else None,
-             *(_money(row[key]) for key in ("expected_profit", "profit_at_half", "profit_at_one_and_a_half")),
+            [row["offer"], row["discount"], f"{row['cost']:g}", _maybe(_percent, row["save_rate"]),
+             _percent(row["take_up"]), "call" if row["call"] else None, f"{row['customers']:,}",
+             f"{row['waiting']:,}" if row["waiting"] else None, *(_maybe(_whole, row[key]) for key in _EARNED),
              *_pays_from(row, values)]
             for row in rows
         ),
-        ["offer", "discount", "cost", "save rate", "take-up", "by", "made to", "no call left", "earns",
-         "at half", "at 1.5", *pays],
+        ["offer", "discount", "cost", "save rate", "take-up", "by", "made to", "no call left", "earns", *list(_EARNED.values())[1:],
+         *(f"pays at {_whole(value)}" for value in values)],
     )  # fmt: skip
-    said = "Profit of an offer: p·s·(V − D) − (1 − p)·a·D − c. `pays at V`: the probability above which it does."
+    said = f"{_RULE}\n{shown}"
     if any(row["save_rate"] is None for row in rows):
         said += "\nWithout a save rate no profit is claimed of an offer, and it is made to nobody."
-    return f"{said}\n{shown}"
+    return said
 
 
-def _pays_from(row: Row, values: Sequence[float | None]) -> list[str]:
-    bounds = dict(zip(values, (row[f"threshold_at_{which}"] for which in ("low", "median", "high")), strict=True))
-    unknown = row["save_rate"] is None or row["expected_profit"] is None
-    return ["" if unknown else "never" if bound is None else f"p > {bound:.3f}"
-            for value, bound in bounds.items() if value is not None]  # fmt: skip
+def _pays_from(row: Row, values: Sequence[float]) -> list[str | None]:
+    if row["expected_profit"] is None:
+        return [None] * len(values)
+    bounds = {row[f"{which}_value"]: row[f"threshold_at_{which}"] for which in _VALUES}
+    return ["never" if bounds[value] is None else f"p > {bounds[value]:.3f}" for value in values]
 
 
 def _customers(identity: str | None, rows: Sequence[Row], *, amounts: bool) -> str:
-    """One line per customer, without columns in which nothing stands."""
+    if not rows:
+        return "Nobody."
     columns = {
         "place": "place", "id": identity or "id", "bucket": "bucket", "former_bucket": "was",
         "probability": "probability", "expected_loss": "amount" if amounts else "expected loss", "offer": "offer",
         "expected_profit": "earns", "raises": "why", "lowers": "held back by",
     }  # fmt: skip
-    known = [column for column in columns if any(row[column] is not None for row in rows)]
-    if not rows:
-        return "Nobody."
+    return _listing(columns, rows)
+
+
+def _listing(columns: Mapping[str, str], rows: Sequence[Row]) -> str:
+    """One line per row, without columns in which nothing stands; ids stay as they are, also those like 1e5."""
+    known = [column for column in columns if any(row.get(column) is not None for row in rows)]
     return table(
-        ([_cell(column, row[column]) for column in known] for row in rows),
+        ([_cell(column, row.get(column)) for column in known] for row in rows),
         [columns[column] for column in known],
         numbers=False,
     )
@@ -227,7 +237,11 @@ def _cell(column: str, value: Any) -> str | None:
         return None
     if column == "probability":
         return f"{value:.3f}"
-    return amount(value) if column in ("expected_loss", "expected_profit") else str(value)
+    if column == "created_at":
+        return moment(value)
+    if column == "version":
+        return f"v{value}"
+    return amount(value) if column in ("amount", "expected_loss", "expected_profit") else str(value)
 
 
 # -- one customer ----------------------------------------------------------------------------------------------
@@ -258,16 +272,11 @@ def _of_one(path: Path, identity: str) -> dict[str, Any] | None:
     return {"id": identity, **{key: value for key, value in rows[0].items() if key != names[0]}} if rows else None
 
 
-def history_in_words(rows: Sequence[Row]) -> str:
-    """Return one customer's history for the terminal."""
-    return table(
-        (
-            [row["run"], moment(row["created_at"]), f"v{row['version']}", _cell("probability", row.get("probability")),
-             row.get("bucket"), _cell("expected_loss", row.get("expected_loss", row.get("amount"))), row.get("offer"),
-             _cell("expected_profit", row.get("expected_profit")), row.get("raises"), row.get("lowers")]
-            for row in rows
-        ),
-        ("run", "began (UTC)", "model", "probability", "bucket", "expected loss", "offer", "earns", "why",
-         "held back by"),
-        numbers=False,
-    )  # fmt: skip
+def history_in_words(identity: str, rows: Sequence[Row]) -> str:
+    """Return one customer's history for the terminal, newest first."""
+    columns = {
+        "run": "run", "created_at": "began (UTC)", "version": "model", "probability": "probability",
+        "amount": "amount", "bucket": "bucket", "expected_loss": "expected loss", "offer": "offer",
+        "expected_profit": "earns", "raises": "why", "lowers": "held back by",
+    }  # fmt: skip
+    return f"{identity}\n\n{_listing(columns, rows)}"

@@ -30,8 +30,9 @@ def buckets(ledger: Reader, run: int) -> list[Row]:
 
 
 def moves(ledger: Reader, run: int) -> list[Row]:
-    """Return how many customers came from which bucket into which since the former run."""
-    return ledger.rows("SELECT * FROM bucket_moves WHERE run = ? ORDER BY from_bucket, to_bucket", run)
+    """Return how many customers came from which bucket into which since the former run; who is gone and new last."""
+    order = "from_bucket IS NULL, to_bucket IS NULL, from_bucket, to_bucket"
+    return ledger.rows(f"SELECT * FROM bucket_moves WHERE run = ? ORDER BY {order}", run)
 
 
 def offers(ledger: Reader, run: int) -> list[Row]:

@@ -115,6 +115,7 @@ RELEASED = {
     "m006_drift": "90bb9a1c47dbd36d",
     "m007_labels": "51a240b4485e7ffd",
     "m008_regression": "34bca584d62b52a8",
+    "m010_buckets": "e635cc95d230ae9e",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
