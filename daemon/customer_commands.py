@@ -195,8 +195,8 @@ def _offers(rows: Sequence[Row]) -> str:
              *_pays_from(row, values)]
             for row in rows
         ),
-        ["offer", "discount", "cost", "save rate", "take-up", "by", "made to", "no call left", "earns", *list(_EARNED.values())[1:],
-         *(f"pays at {_whole(value)}" for value in values)],
+        ["offer", "discount", "cost", "save rate", "take-up", "by", "made to", "no call left", "earns", "at half",
+         "at 1.5 times", *(f"pays at {_whole(value)}" for value in values)],
     )  # fmt: skip
     said = f"{_RULE}\n{shown}"
     if any(row["save_rate"] is None for row in rows):

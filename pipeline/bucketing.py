@@ -104,7 +104,7 @@ def sort_customers(at: Workspace) -> None:
     with at.ledger.transaction():
         at.ledger.add(head)
         at.ledger.add_all(_sums(at.run, found))
-        at.ledger.add_all(_moves(at.run, found))
+        at.ledger.add_all(_moves(at.run, found, table))
         at.ledger.add_all(_made(at, found))
         at.ledger.add_all(_calls(at.run, table.slice(0, at.home.settings.call_capacity)))
 
@@ -248,10 +248,10 @@ def _earned(found: _Found) -> list[Floats | None]:
     return [profit.total(found.offers, chosen, found.customers.risk, value, times=times) for times in (1.0, 0.5, 1.5)]
 
 
-def _moves(run: int, found: _Found) -> list[BucketMove]:
+def _moves(run: int, found: _Found, table: pa.Table) -> list[BucketMove]:
     if found.before is None:
         return []
-    counted = buckets.moves(found.ids, found.bucket, found.before)
+    counted = buckets.moves(table["former_bucket"], table["bucket"], found.before)
     return [BucketMove(run, before, now, number) for (before, now), number in counted.items()]
 
 

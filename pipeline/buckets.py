@@ -138,10 +138,18 @@ def former(ids: pa.Array, before: pa.Table | None) -> pa.Array:
     return before["bucket"].combine_chunks().take(pc.index_in(ids, value_set=before["id"].combine_chunks()))
 
 
-def moves(ids: pa.Array, bucket: pa.Array, before: pa.Table) -> dict[tuple[str | None, str | None], int]:
-    """Return how many customers went from which bucket to which; None: there was no such customer, or is none now."""
-    stayed = pa.table({"from": former(ids, before), "to": bucket})
-    gone = before["bucket"].filter(pc.invert(pc.is_in(before["id"], value_set=ids)))
-    left = pa.table({"from": gone, "to": pa.nulls(len(gone), pa.string())})
-    counted = pa.concat_tables([stayed, left]).group_by(["from", "to"]).aggregate([([], "count_all")]).to_pylist()
-    return {(row["from"], row["to"]): row["count_all"] for row in counted}
+def moves(was: pa.Array, bucket: pa.Array, before: pa.Table) -> dict[tuple[str | None, str | None], int]:
+    """Return how many customers went from which bucket to which; None: there was no such customer, or is none now.
+
+    Args:
+        was: (n,) in which bucket each customer was, as `former` has it.
+        bucket: (n,) in which each is.
+        before: the columns `id` and `bucket` of the former run; no id stands twice, in it or now.
+    """
+    met = pa.table({"from": was, "to": bucket}).group_by(["from", "to"]).aggregate([([], "count_all")]).to_pylist()
+    found: dict[tuple[str | None, str | None], int] = {(row["from"], row["to"]): row["count_all"] for row in met}
+    for row in pc.value_counts(before["bucket"].combine_chunks()).to_pylist():
+        gone = row["counts"] - sum(number for (letter, _), number in found.items() if letter == row["values"])
+        if gone:
+            found[row["values"], None] = gone
+    return found
