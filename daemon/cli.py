@@ -365,6 +365,31 @@ def predict(home: Path, file: Path, output: Path | None) -> None:
     click.echo(f"{target}: {said}")
 
 
+@cli.command(example="churnwatch customers --bucket A --top 50")
+@click.argument("customer", metavar="[ID]", required=False)
+@click.option("--bucket", type=click.Choice(["A", "B", "C"]), help="Only those of this bucket.")
+@click.option("--top", type=click.IntRange(min=1), metavar="COUNT",
+              help="How many, of one customer how many runs (default: 20; as CSV or JSON all customers).")  # fmt: skip
+@click.option("--csv", "csv_", is_flag=True, help="As CSV, safe to open in a spreadsheet.")
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.pass_obj
+def customers(home: Path, customer: str | None, bucket: str | None, top: int | None, csv_: bool, json_: bool) -> None:
+    """Show whom to call, whom to make an offer and whom to thank; or what was said of one customer over the runs."""
+    from churnwatch.daemon import customer_commands as found
+    from churnwatch.daemon import listings
+
+    if customer is not None:
+        if bucket is not None or csv_:
+            raise UsageError("one customer's history goes neither with --bucket nor with --csv.")
+        rows = found.history(home, customer, top=top)
+        click.echo(listings.as_json(rows) if json_ else found.history_in_words(customer, rows))
+    elif csv_:
+        click.echo(found.as_csv(home, bucket=bucket, top=top), nl=False)
+    else:
+        seen = found.look(home, bucket=bucket, top=top or (None if json_ else found.SHOWN))
+        click.echo(listings.as_json(seen) if json_ else found.in_words(seen))
+
+
 @cli.command(example="churnwatch read strange.csv -o plain.csv")
 @click.argument("file", type=_FILE)
 @click.option("-o", "--output", type=_FILE, help="Where to (default: standard output).")

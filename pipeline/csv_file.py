@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow.csv
 
 from churnwatch.pipeline import files
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = r"^[=+\-@\t\r]"
 
 
 def write_csv(table: pa.Table, target: Path) -> None:
@@ -22,16 +23,14 @@ def write_csv(table: pa.Table, target: Path) -> None:
     for index, field in enumerate(table.schema):
         column = table[field.name]
         if pa.types.is_string(field.type):
-            inert = pa.array([_inert(text) for text in column.to_pylist()], pa.string())
+            formula = pc.match_substring_regex(column, _FORMULA)
+            inert = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
             shown = shown.set_column(index, field.name, inert)
         elif pa.types.is_timestamp(field.type) and _has_no_times(column):
             shown = shown.set_column(index, field.name, column.cast(pa.date32()))
     with files.written_beside(target) as beside:
-        pyarrow.csv.write_csv(shown.rename_columns([_inert(name) for name in shown.column_names]), beside)
-
-
-def _inert(text: str | None) -> str | None:
-    return f"'{text}" if text and text.startswith(_FORMULA_STARTS) else text
+        names = [f"'{name}" if re.match(_FORMULA, name) else name for name in shown.column_names]
+        pyarrow.csv.write_csv(shown.rename_columns(names), beside)
 
 
 def _has_no_times(column: pa.ChunkedArray) -> bool:

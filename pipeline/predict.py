@@ -1,4 +1,4 @@
-"""A model and customers → files of predictions: Parquet for programs, CSV for people."""
+"""A model and customers → files of predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pyarrow.parquet
 from threadpoolctl import threadpool_limits
 
 from churnwatch.pipeline import features, files
-from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.model_files import Fitted
@@ -136,9 +135,7 @@ def _said(model: Fitted, frame: pd.DataFrame, *, classes: bool) -> npt.NDArray[n
 
 
 def write(predicted: Predicted, target: Path) -> str:
-    """Write predictions as Parquet, and beside it as CSV; return the hash of the Parquet."""
+    """Write predictions as Parquet, for programs; return its hash."""
     with files.written_beside(target) as beside:
         pyarrow.parquet.write_table(predicted.table, beside)
-        sha256 = files.sha256_of(beside)
-    write_csv(predicted.table, target.with_suffix(".csv"))
-    return sha256
+        return files.sha256_of(beside)

@@ -8,6 +8,7 @@ from typing import Any
 
 from churnwatch.pipeline import bookkeeping, drift_step, estimating, load, predict, predict_file
 from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.datasets import of_main, pinned
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.load import Source
@@ -74,6 +75,7 @@ def _predict_request(at: Workspace, model: Any, champion: Model, request: load.O
     rows = len(found.table)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(request.source.file.path).stem)[:80]
     prediction = _written(at, found, champion, f"run-{at.run:05d}-{number}-{stem}", file=number)
+    write_csv(found.table, (at.home.predictions / prediction.path).with_suffix(".csv"))
     with at.ledger.transaction():
         at.ledger.add(prediction)
         at.ledger.add_all(estimating.of_request(at, found.predictions, champion, number))

@@ -413,6 +413,91 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Bucketing:
+    """How a run sorted the current customers into A, B and C, and the file that says who is where."""
+
+    run: int
+    version: int
+    at: str
+    path: str  # of the Parquet, relative to predictions_folder; in the order in which to call
+    sha256: str
+    customers: int
+    decided_by: str  # thresholds, capacity, profit
+    value: str | None  # what a customer is worth, in words; None: nobody says
+    value_months: int | None  # of how many months expected losses and profits are
+    unvalued: int  # customers of whom the value is missing
+    former_run: int | None  # against which it is counted who moved
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The customers of one bucket, added up (table `buckets`)."""
+
+    run: int
+    bucket: str
+    customers: int
+    threshold: (
+        float | None
+    )  # probability or amount from which on; None: of C, and by profit, where it hangs on the value
+    expected_leavers: float | None  # sum of the probabilities; None: of amounts
+    expected_loss: float | None
+    expected_profit: float | None  # of the offers that are made; None: no profit can be claimed
+    profit_at_half: float | None  # if save rates are half of what was assumed
+    profit_at_one_and_a_half: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BucketMove:
+    """How many customers went from one bucket to another since the former run; None: were not there, or are gone."""
+
+    run: int
+    from_bucket: str | None
+    to_bucket: str | None
+    customers: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferMade:
+    """An offer with what it was assumed to do, to how many it is made, and from which probability on it pays."""
+
+    run: int
+    offer: str
+    discount: str
+    cost: float
+    save_rate: float | None
+    take_up: float
+    call: int
+    customers: int = 0
+    waiting: int = 0  # more for whom only this offer by call pays, and no call is left
+    expected_profit: float | None = None
+    profit_at_half: float | None = None
+    profit_at_one_and_a_half: float | None = None
+    low_value: float | None = None  # a tenth of the customers are worth no more, half, nine tenths
+    median_value: float | None = None
+    high_value: float | None = None
+    threshold_at_low: float | None = None  # None: it never pays for them
+    threshold_at_median: float | None = None
+    threshold_at_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One of the customers to call first (table `call_list`)."""
+
+    run: int
+    place: int
+    id: str
+    bucket: str
+    former_bucket: str | None
+    probability: float | None  # None: an amount is predicted, which is the expected loss
+    expected_loss: float | None
+    offer: str | None
+    expected_profit: float | None
+    raises: str | None
+    lowers: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """Time and memory of one step."""
 

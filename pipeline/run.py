@@ -1,6 +1,7 @@
 """One run, in order. The only module that knows the order.
 
-    take in → ingest and profile → test the champion → measure drift → train → evaluate and decide → promote → predict
+    take in → ingest and profile → test the champion → measure drift → train → evaluate and decide → promote → predict →
+    sort into buckets
 
 Every step puts its result on disk and into the ledger before the next begins, so a run that was cut short is taken
 up at the first step without a result, and ends as the uninterrupted one would.
@@ -24,6 +25,7 @@ from functools import partial
 from importlib import metadata
 
 from churnwatch.pipeline import (
+    bucketing,
     drift_step,
     estimating,
     files,
@@ -269,6 +271,9 @@ class _Recorded:
         line = self._learn(at)
         with self._step("predict"):
             predicting.predict_all(at)
+        if bucketing.is_due(at):
+            with self._step("buckets"):
+                bucketing.sort_customers(at)
         with self._step("compact"):
             taking.compact_parts(at)
         return line, tuple(dict.fromkeys(at.warnings))  # a step that is made again says again what is kept of it

@@ -23,7 +23,9 @@ import yaml
 from msgspec import Meta, Struct
 
 from churnwatch.pipeline import settings_forms as forms
+from churnwatch.pipeline import settings_offers
 from churnwatch.pipeline.errors import SettingsError
+from churnwatch.pipeline.settings_offers import Buckets, By, Offer, Value
 
 FILE_NAME = "settings.yaml"
 STATE_FOLDER = ".churnwatch"
@@ -268,6 +270,9 @@ class Settings(_Checked, frozen=True):
     approval: Literal["automatic", "manual"] = "automatic"
     acceptance: Name | None = None  # a CSV of sample customers, and what must be said of them
     call_capacity: Count = 200
+    value: Value | Name | None = None  # what a customer brings: short for a column, or for an amount
+    offers: dict[Name, Offer] = {}
+    buckets: Buckets = Buckets()
     training: Training = Training()
     gate: Gate | Policy = Gate()
     drift: Drifting = Drifting()
@@ -278,6 +283,16 @@ class Settings(_Checked, frozen=True):
     def gating(self) -> Gate:
         """The gate in full, also where only its policy was named (`gate: better`)."""
         return self.gate if isinstance(self.gate, Gate) else Gate(policy=self.gate)
+
+    @property
+    def valued(self) -> Value | None:
+        """What a customer is worth, in full, also where only a column or an amount was named."""
+        return settings_offers.valued(self.value)
+
+    @property
+    def bucketed_by(self) -> By:
+        """What sorts the customers into A, B and C."""
+        return settings_offers.decided_by(self.buckets, self.offers)
 
     @property
     def declared(self) -> dict[str, Column]:
@@ -436,7 +451,7 @@ def _with_defaults_of_task(values: Any) -> Any:
 
 def _spelt_out(message: str, values: Any, of: str = "$") -> str:
     """Name the source or column where msgspec says `$.sources[...]`: the one that is wrong by itself."""
-    for key, kind in (("sources", SourceTable), ("columns", Column | ColumnType)):
+    for key, kind in (("sources", SourceTable), ("columns", Column | ColumnType), ("offers", Offer)):
         asked = f"{of}.{key}[...]"
         for name, value in values[key].items() if asked in message else ():
             try:
@@ -511,6 +526,7 @@ def _check_together(settings: Settings) -> None:
     _check_deciding(settings)
     _check_window(settings)
     _check_drift(settings)
+    _check_offers(settings)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
 
@@ -569,6 +585,15 @@ def _check_drift(settings: Settings) -> None:
         raise msgspec.ValidationError("`watch`, `retrain` and `search` must not fall - at `$.drift`")
     if settings.drift.reference == "last_year" and settings.date is None:
         raise msgspec.ValidationError("`last_year` is told by the rows' `date`; name it - at `$.drift.reference`")
+
+
+def _check_offers(settings: Settings) -> None:
+    value = settings.valued
+    settings_offers.check(value, settings.offers, settings.buckets, amounts=settings.task is Task.REGRESSION)
+    if value is None or value.column is None or settings.sources or not settings.columns:
+        return  # whether there is such a column is known once there are rows
+    if value.column not in settings.columns:
+        raise msgspec.ValidationError(f"`{value.column}` is not one of `columns` - at `$.value`")
 
 
 def _check_sources(settings: Settings) -> None:
@@ -740,5 +765,6 @@ def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:
 
 
 def _names() -> Iterator[str]:
-    for struct in (Settings, Column, SourceTable, Pull, Csv, Training, Gate, Drifting, Retrain, Packages):
+    for struct in (Settings, Column, SourceTable, Pull, Csv, Training, Gate, Drifting, Retrain, Packages, Value, Offer,
+                   Buckets):  # fmt: skip
         yield from struct.__struct_fields__

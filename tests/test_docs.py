@@ -22,16 +22,19 @@ from churnwatch.daemon.cli import cli
 from churnwatch.pipeline.feature_step import plans
 from churnwatch.pipeline.sample_settings import settings_for
 from churnwatch.pipeline.settings import (
+    Buckets,
     Column,
     Csv,
     Drifting,
     Gate,
+    Offer,
     Packages,
     Pull,
     Retrain,
     Settings,
     SourceTable,
     Training,
+    Value,
     parse,
 )
 
@@ -39,6 +42,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "csv": Csv,
+    "buckets": Buckets,
     "training": Training,
     "gate": Gate,
     "drift": Drifting,
@@ -106,6 +110,13 @@ def test_every_setting_of_a_source_is_documented_with_its_default() -> None:
 
 def test_every_setting_of_a_pull_is_documented_and_every_documented_one_exists() -> None:
     assert _documented("in a pull").keys() == set(Pull.__struct_fields__)
+
+
+@pytest.mark.parametrize(("kind", "struct"), [("in a value", Value), ("in an offer", Offer)])
+def test_every_setting_of_values_and_offers_is_documented_and_every_documented_one_exists(
+    kind: str, struct: type[msgspec.Struct]
+) -> None:
+    assert _documented(kind).keys() == set(struct.__struct_fields__)
 
 
 def test_every_section_of_settings_is_known_here() -> None:

@@ -464,6 +464,84 @@ def m008_regression(db: Database) -> None:
 
 
 @ledger_migrations()
+def m010_buckets(db: Database) -> None:
+    """Keep into which buckets customers were sorted, what they were offered, who moved, and whom to call first."""
+    for statement in (
+        """CREATE TABLE bucketings (
+            run INTEGER PRIMARY KEY REFERENCES runs,
+            version INTEGER NOT NULL REFERENCES models,
+            at TEXT NOT NULL,
+            path TEXT NOT NULL,
+            sha256 TEXT NOT NULL,
+            customers INTEGER NOT NULL,
+            decided_by TEXT NOT NULL CHECK (decided_by IN ('thresholds', 'capacity', 'profit')),
+            value TEXT,
+            value_months INTEGER,
+            unvalued INTEGER NOT NULL,
+            former_run INTEGER REFERENCES runs
+        ) STRICT""",
+        """CREATE TABLE buckets (
+            run INTEGER NOT NULL REFERENCES bucketings,
+            bucket TEXT NOT NULL CHECK (bucket IN ('A', 'B', 'C')),
+            customers INTEGER NOT NULL,
+            threshold REAL,
+            expected_leavers REAL,
+            expected_loss REAL,
+            expected_profit REAL,
+            profit_at_half REAL,
+            profit_at_one_and_a_half REAL,
+            PRIMARY KEY (run, bucket)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE bucket_moves (
+            run INTEGER NOT NULL REFERENCES bucketings,
+            from_bucket TEXT CHECK (from_bucket IN ('A', 'B', 'C')),
+            to_bucket TEXT CHECK (to_bucket IN ('A', 'B', 'C')),
+            customers INTEGER NOT NULL
+        ) STRICT""",
+        "CREATE INDEX bucket_moves_by_run ON bucket_moves (run)",
+        """CREATE TABLE offers (
+            run INTEGER NOT NULL REFERENCES bucketings,
+            offer TEXT NOT NULL,
+            discount TEXT NOT NULL,
+            cost REAL NOT NULL,
+            save_rate REAL,
+            take_up REAL NOT NULL,
+            call INTEGER NOT NULL CHECK (call IN (0, 1)),
+            customers INTEGER NOT NULL,
+            waiting INTEGER NOT NULL,
+            expected_profit REAL,
+            profit_at_half REAL,
+            profit_at_one_and_a_half REAL,
+            low_value REAL,
+            median_value REAL,
+            high_value REAL,
+            threshold_at_low REAL,
+            threshold_at_median REAL,
+            threshold_at_high REAL,
+            PRIMARY KEY (run, offer)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE call_list (
+            run INTEGER NOT NULL REFERENCES bucketings,
+            place INTEGER NOT NULL,
+            id TEXT NOT NULL,
+            bucket TEXT NOT NULL CHECK (bucket IN ('A', 'B', 'C')),
+            former_bucket TEXT,
+            probability REAL,
+            expected_loss REAL,
+            offer TEXT,
+            expected_profit REAL,
+            raises TEXT,
+            lowers TEXT,
+            PRIMARY KEY (run, place)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE VIEW buckets_over_time AS
+            SELECT b.*, r.created_at, s.version, s.decided_by, s.value_months
+            FROM buckets b JOIN bucketings s USING (run) JOIN runs r USING (run)""",
+    ):
+        db.execute(statement)
+
+
+@ledger_migrations()
 def m014_warnings(db: Database) -> None:
     """Keep the warnings of steps whose results are known, for an attempt that takes the run up behind them."""
     db.execute(
@@ -484,6 +562,7 @@ NAMES = frozenset(
         "m006_drift",
         "m007_labels",
         "m008_regression",
+        "m010_buckets",
         "m014_warnings",
     }
 )

@@ -109,14 +109,11 @@ def test_a_column_called_as_ours_keeps_its_values_under_another_name(
 # -- files of predictions --------------------------------------------------------------------------------------
 
 
-def test_predictions_are_written_as_parquet_and_csv(tmp_path: Path) -> None:
+def test_predictions_are_written_as_parquet(tmp_path: Path) -> None:
     table = pa.table({"id": ["a", "b"], "probability": [0.25, 0.5], "decision": [0, 1], "model": ["v1", "v1"]})
     target = tmp_path / "run-00001.parquet"
     assert write(Predicted(table), target) == files.sha256_of(target)
     assert pyarrow.parquet.read_table(target) == table
-    with (tmp_path / "run-00001.csv").open(newline="") as file:
-        assert list(csv.reader(file)) == [["id", "probability", "decision", "model"], ["a", "0.25", "0", "v1"],
-                                          ["b", "0.5", "1", "v1"]]  # fmt: skip
 
 
 def test_the_same_predictions_are_the_same_bytes(tmp_path: Path) -> None:

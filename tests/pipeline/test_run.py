@@ -18,6 +18,7 @@ import pytest
 
 from churnwatch.daemon import attention
 from churnwatch.pipeline import (
+    bucketing,
     datasets,
     drift_step,
     files,
@@ -58,6 +59,7 @@ STEPS = {
     "decide": learning,
     "promote": learning,
     "predict_all": predicting,
+    "sort_customers": bucketing,
 }
 Work = Callable[..., list[Outcome]]
 
@@ -127,7 +129,8 @@ def test_a_first_drop_becomes_a_release_with_predictions(home: Home, telco: tupl
         assert ledger.problems() == []
         assert ledger.row_totals() == {"read": 240, "accepted": 240, "duplicate": 0, "quarantined": 0}
         assert {row["step"] for row in ledger.steps(1)} == {
-            "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "compact"}  # fmt: skip
+            "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "buckets",
+            "compact"}  # fmt: skip
         [prediction] = ledger.predictions(1)
     stayed = pd.read_csv(telco[0]).query("Churn == 'No'")
     table = pyarrow.parquet.read_table(home.predictions / prediction["path"]).to_pandas()
@@ -285,7 +288,7 @@ def test_progress_is_told_step_by_step(home: Home, telco: tuple[Path, ...]) -> N
     told: list[str] = []
     with Ledger.open(home.ledger) as ledger:
         run.work(home, ledger, reason="drop", progress=told.append)
-    assert told == ["ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "compact"]
+    assert told == ["ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "buckets", "compact"]
 
 
 def test_only_stable_files_are_taken(home: Home, telco: tuple[Path, ...]) -> None:

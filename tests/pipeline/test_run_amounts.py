@@ -117,6 +117,18 @@ def test_every_customer_is_predicted_the_highest_amount_first(lived: Home) -> No
     assert customers["positives"] == (amounts > 0).sum()
 
 
+def test_customers_are_sorted_by_amount_which_is_what_would_be_lost(lived: Home) -> None:
+    a, b, c = _ask(lived, "SELECT * FROM buckets WHERE run = 3")
+    table = pyarrow.parquet.read_table(lived.predictions / "run-00003-calls.parquet").to_pandas()
+    assert (a["customers"], a["expected_leavers"], a["expected_profit"]) == (200, None, None)
+    assert table["expected_loss"].is_monotonic_decreasing
+    assert a["threshold"] == table["expected_loss"][199]
+    assert b["threshold"] == pytest.approx(table["expected_loss"].mean())
+    assert sum(row["expected_loss"] for row in (a, b, c)) == pytest.approx(table["expected_loss"].sum())
+    head = (lived.predictions / "run-00003.csv").read_text().splitlines()[0]
+    assert head == '"customer","bucket","amount","model"'
+
+
 def test_a_request_to_score_is_answered_with_amounts(lived: Home, drops: list[Path], tmp_path: Path) -> None:
     [answer] = _ask(lived, "SELECT * FROM predictions WHERE file IS NOT NULL")
     table = pyarrow.parquet.read_table(lived.predictions / answer["path"])

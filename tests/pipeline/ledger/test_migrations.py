@@ -115,7 +115,8 @@ RELEASED = {
     "m006_drift": "90bb9a1c47dbd36d",
     "m007_labels": "51a240b4485e7ffd",
     "m008_regression": "34bca584d62b52a8",
-    "m014_warnings": "277193ead3985468",
+    "m010_buckets": "e635cc95d230ae9e",
+    "m014_warnings": "aca08a29bedc5a53",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",

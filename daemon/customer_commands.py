@@ -1,0 +1,282 @@
+"""The current customers for the terminal: A, B and C, whom to call first, and one customer's history."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from churnwatch.daemon.listings import moment, table
+from churnwatch.pipeline import settings
+from churnwatch.pipeline.errors import DataError, NotFoundError
+from churnwatch.pipeline.ledger import customers
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.metrics import amount
+from churnwatch.pipeline.records import Bucketing
+from churnwatch.pipeline.settings import Home
+
+Row = Mapping[str, Any]
+SHOWN = 20
+_MEANS = {"A": "call", "B": "offer", "C": "thank"}
+_BY = {
+    "profit": "by what an offer is expected to earn",
+    "capacity": "by how many can be called (call_capacity) and the model's threshold",
+    "thresholds": "by the thresholds in the settings",
+}
+_EARNED = {"expected_profit": "offers earn", "profit_at_half": "at half", "profit_at_one_and_a_half": "at 1.5 times"}
+_VALUES = ("low", "median", "high")
+_RULE = """\
+An offer earns p·s·(V − D) − (1 − p)·a·D − c; `at half` and `at 1.5 times`: the same offers if save rates are so.
+`pays at V`: above which probability it pays for a customer of that value; a tenth, half, nine tenths are below."""
+
+
+def look(folder: Path, *, bucket: str | None, top: int | None) -> dict[str, Any]:
+    """Return the newest call list: how customers were sorted, the sums, and the first customers of it.
+
+    Raises:
+        NotFoundError: no customers were sorted yet.
+        DataError: the file that holds them is gone.
+    """
+    home = settings.load(folder)
+    with Reader.open(home.ledger) as ledger:
+        head = _newest(home, ledger)
+        listed = _listed(home, head, bucket)
+        return {
+            "run": asdict(head),
+            "buckets": customers.buckets(ledger, head.run),
+            "moves": customers.moves(ledger, head.run),
+            "offers": customers.offers(ledger, head.run),
+            "id": home.settings.id,
+            "of_amounts": home.settings.positive is None,
+            "listed": len(listed),
+            "customers": listed.slice(0, top).to_pylist(),
+        }
+
+
+def _newest(home: Home, ledger: Reader) -> Bucketing:
+    head = customers.newest(ledger)
+    if head is not None:
+        return head
+    if home.settings.id is None:
+        raise NotFoundError("settings.yaml names no `id`, so there is no call list: nobody could be named in it.")
+    raise NotFoundError("no customers were sorted yet; that is done by the next run that brings rows.")
+
+
+def _listed(home: Home, head: Bucketing, bucket: str | None) -> pa.Table:
+    found = _read(home.predictions / head.path)
+    places = pa.array(range(1, len(found) + 1))
+    listed = found.add_column(0, "place", places)
+    return listed if bucket is None else listed.filter(pc.equal(listed["bucket"], bucket))
+
+
+def _read(path: Path, **options: Any) -> pa.Table:
+    try:
+        return pyarrow.parquet.read_table(path, **options)
+    except (OSError, pa.ArrowInvalid):
+        raise DataError(f"{path}: gone or damaged; the next run that brings rows writes a new one.") from None
+
+
+def as_csv(folder: Path, *, bucket: str | None, top: int | None) -> str:
+    """Return the newest call list as the CSV for people has it, or some of its rows.
+
+    Raises:
+        NotFoundError: no customers were sorted yet.
+        DataError: the CSV is gone.
+    """
+    home = settings.load(folder)
+    with Reader.open(home.ledger) as ledger:
+        path = home.predictions / f"run-{_newest(home, ledger).run:05d}.csv"
+    out = io.StringIO()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            _copy_rows(csv.reader(file), csv.writer(out), bucket, top)
+    except OSError:
+        raise DataError(f"{path}: gone; the next run that brings rows writes a new one.") from None
+    return out.getvalue()
+
+
+def _copy_rows(rows: Iterator[list[str]], out: Any, bucket: str | None, top: int | None) -> None:
+    header = next(rows)
+    out.writerow(header)
+    place, left = header.index("bucket"), top
+    for row in rows:
+        if left == 0:
+            return
+        if bucket is None or row[place] == bucket:
+            out.writerow(row)
+            left = left - 1 if left is not None else None
+
+
+# -- in words --------------------------------------------------------------------------------------------------
+
+
+def in_words(found: Mapping[str, Any]) -> str:
+    """Return a call list for the terminal."""
+    head, shown = found["run"], found["customers"]
+    parts = [_head(head), _buckets(found["buckets"], amounts=found["of_amounts"]), _moved(head, found["moves"])]
+    if found["offers"]:
+        parts.append(_offers(found["offers"]))
+    parts.append(_customers(found["id"], shown, amounts=found["of_amounts"]))
+    if len(shown) < found["listed"]:
+        parts.append(f"… and {found['listed'] - len(shown):,} more: --top {found['listed']}, or all of them in"
+                     f" {Path(head['path']).name.replace('-calls.parquet', '.csv')}.")  # fmt: skip
+    return "\n\n".join(part for part in parts if part)
+
+
+def _head(head: Row) -> str:
+    by = f"v{head['version']} in run {head['run']} on {moment(head['at'])} (UTC)"
+    lines = [f"{head['customers']:,} current customers, by {by}, sorted {_BY[head['decided_by']]}."]
+    if head["value"]:
+        lines.append(f"What a customer is worth: {head['value']}; losses and profits are of that time.")
+    if head["unvalued"]:
+        lines.append(f"{head['unvalued']:,} of them have no value there: no loss is counted and no offer made.")
+    return "\n".join(lines)
+
+
+def _buckets(rows: Sequence[Row], *, amounts: bool) -> str:
+    """One line per bucket, without columns in which nothing stands."""
+    columns = {
+        "customers": "customers", "threshold": "from", "expected_leavers": "will leave",
+        "expected_loss": "expected loss", **_EARNED,
+    }  # fmt: skip
+    known = [column for column in columns if any(row[column] is not None for row in rows)]
+    bound = amount if amounts else "p ≥ {:.3f}".format
+    return table(
+        (
+            [f"{row['bucket']}  {_MEANS[row['bucket']]}",
+             *((_maybe(bound, row[key]) if key == "threshold" else _maybe(_whole, row[key])) for key in known)]
+            for row in rows
+        ),
+        ["bucket", *(columns[column] for column in known)],
+    )  # fmt: skip
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def _maybe(shown: Callable[[float], str], value: float | None) -> str | None:
+    return None if value is None else shown(value)
+
+
+def _moved(head: Row, moves: Sequence[Row]) -> str:
+    if head["former_run"] is None:
+        return ""
+    told = [_move(row) for row in moves if row["from_bucket"] != row["to_bucket"]]
+    return f"Since run {head['former_run']}: {', '.join(told) or 'nobody moved'}."
+
+
+def _move(row: Row) -> str:
+    before, now, number = row["from_bucket"], row["to_bucket"], f"{row['customers']:,}"
+    if before is None:
+        return f"{number} new in {now}"
+    return f"{number} gone from {before}" if now is None else f"{number} {before} → {now}"
+
+
+def _offers(rows: Sequence[Row]) -> str:
+    """One line per offer: what it is, to how many it is made, what it earns, and from which probability on."""
+    values = list(dict.fromkeys(value for which in _VALUES if (value := rows[0][f"{which}_value"]) is not None))
+    shown = table(
+        (
+            [row["offer"], row["discount"], f"{row['cost']:g}", _maybe(_percent, row["save_rate"]),
+             _percent(row["take_up"]), "call" if row["call"] else None, f"{row['customers']:,}",
+             f"{row['waiting']:,}" if row["waiting"] else None, *(_maybe(_whole, row[key]) for key in _EARNED),
+             *_pays_from(row, values)]
+            for row in rows
+        ),
+        ["offer", "discount", "cost", "save rate", "take-up", "by", "made to", "no call left", "earns", "at half",
+         "at 1.5 times", *(f"pays at {_whole(value)}" for value in values)],
+    )  # fmt: skip
+    said = f"{_RULE}\n{shown}"
+    if any(row["save_rate"] is None for row in rows):
+        said += "\nWithout a save rate no profit is claimed of an offer, and it is made to nobody."
+    return said
+
+
+def _pays_from(row: Row, values: Sequence[float]) -> list[str | None]:
+    if row["expected_profit"] is None:
+        return [None] * len(values)
+    bounds = {row[f"{which}_value"]: row[f"threshold_at_{which}"] for which in _VALUES}
+    return ["never" if bounds[value] is None else f"p > {bounds[value]:.3f}" for value in values]
+
+
+def _customers(identity: str | None, rows: Sequence[Row], *, amounts: bool) -> str:
+    if not rows:
+        return "Nobody."
+    columns = {
+        "place": "place", "id": identity or "id", "bucket": "bucket", "former_bucket": "was",
+        "probability": "probability", "expected_loss": "amount" if amounts else "expected loss", "offer": "offer",
+        "expected_profit": "earns", "raises": "why", "lowers": "held back by",
+    }  # fmt: skip
+    return _listing(columns, rows)
+
+
+def _listing(columns: Mapping[str, str], rows: Sequence[Row]) -> str:
+    """One line per row, without columns in which nothing stands; ids stay as they are, also those like 1e5."""
+    known = [column for column in columns if any(row.get(column) is not None for row in rows)]
+    return table(
+        ([_cell(column, row.get(column)) for column in known] for row in rows),
+        [columns[column] for column in known],
+        numbers=False,
+    )
+
+
+def _cell(column: str, value: Any) -> str | None:
+    if value is None:
+        return None
+    if column == "probability":
+        return f"{value:.3f}"
+    if column == "created_at":
+        return moment(value)
+    if column == "version":
+        return f"v{value}"
+    return amount(value) if column in ("amount", "expected_loss", "expected_profit") else str(value)
+
+
+# -- one customer ----------------------------------------------------------------------------------------------
+
+
+def history(folder: Path, identity: str, *, top: int | None) -> list[dict[str, Any]]:
+    """Return what the newest runs said of one customer, newest first.
+
+    Raises:
+        NotFoundError: none of them knows such a customer.
+    """
+    home = settings.load(folder)
+    with Reader.open(home.ledger) as ledger:
+        runs = customers.files(ledger, top or SHOWN)
+    found = [{**run, **row} for run in runs if (row := _of_one(home.predictions / run["path"], identity)) is not None]
+    if not found:
+        raise NotFoundError(f"no customer of that id was predicted in the last {len(runs)} run(s); see the ids:"
+                            " churnwatch customers")  # fmt: skip
+    return found
+
+
+def _of_one(path: Path, identity: str) -> dict[str, Any] | None:
+    try:
+        names = pyarrow.parquet.read_schema(path).names
+    except (OSError, pa.ArrowInvalid):
+        return None  # of that run nothing is known any more
+    rows: list[dict[str, Any]] = _read(path, filters=[(names[0], "=", identity)]).to_pylist()
+    return {"id": identity, **{key: value for key, value in rows[0].items() if key != names[0]}} if rows else None
+
+
+def history_in_words(identity: str, rows: Sequence[Row]) -> str:
+    """Return one customer's history for the terminal, newest first."""
+    columns = {
+        "run": "run", "created_at": "began (UTC)", "version": "model", "probability": "probability",
+        "amount": "amount", "bucket": "bucket", "expected_loss": "expected loss", "offer": "offer",
+        "expected_profit": "earns", "raises": "why", "lowers": "held back by",
+    }  # fmt: skip
+    return f"{identity}\n\n{_listing(columns, rows)}"

@@ -1,0 +1,68 @@
+"""Questions to the ledger about current customers: their buckets, who moved, what is offered, whom to call first."""
+
+from __future__ import annotations
+
+from churnwatch.pipeline.errors import NotFoundError
+from churnwatch.pipeline.ledger.reader import Reader, Row
+from churnwatch.pipeline.records import Bucketing
+
+
+def bucketing(ledger: Reader, run: int) -> Bucketing | None:
+    """Return how a run sorted the customers, None where it did not."""
+    rows = ledger.rows("SELECT * FROM bucketings WHERE run = ?", run)
+    return Bucketing(**rows[0]) if rows else None
+
+
+def newest(ledger: Reader, before: int | None = None) -> Bucketing | None:
+    """Return how the newest run (before one) that did so sorted the customers; None: none did."""
+    rows = ledger.rows("SELECT * FROM bucketings WHERE run < coalesce(?, run + 1) ORDER BY run DESC LIMIT 1", before)
+    return Bucketing(**rows[0]) if rows else None
+
+
+def bucketings(ledger: Reader) -> list[Bucketing]:
+    """Return how each run sorted the customers, oldest first."""
+    return [Bucketing(**row) for row in ledger.rows("SELECT * FROM bucketings ORDER BY run")]
+
+
+def buckets(ledger: Reader, run: int) -> list[Row]:
+    """Return A, B and C of a run, with their sums."""
+    return ledger.rows("SELECT * FROM buckets WHERE run = ? ORDER BY bucket", run)
+
+
+def moves(ledger: Reader, run: int) -> list[Row]:
+    """Return how many customers came from which bucket into which since the former run; who is gone and new last."""
+    order = "from_bucket IS NULL, to_bucket IS NULL, from_bucket, to_bucket"
+    return ledger.rows(f"SELECT * FROM bucket_moves WHERE run = ? ORDER BY {order}", run)
+
+
+def offers(ledger: Reader, run: int) -> list[Row]:
+    """Return the offers of a run, with what they are expected to earn and from where on they pay."""
+    return ledger.rows("SELECT * FROM offers WHERE run = ? ORDER BY offer", run)
+
+
+def call_list(ledger: Reader, run: int) -> list[Row]:
+    """Return whom to call first after a run, with the id and the reasons."""
+    return ledger.rows("SELECT * FROM call_list WHERE run = ? ORDER BY place", run)
+
+
+def over_time(ledger: Reader) -> list[Row]:
+    """Return A, B and C of every run, oldest first."""
+    return ledger.rows("SELECT * FROM buckets_over_time ORDER BY run, bucket")
+
+
+def files(ledger: Reader, limit: int) -> list[Row]:
+    """Return the newest runs that predicted all customers, with the file that holds them, newest first.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = ledger.rows(
+        "SELECT p.run, r.created_at, p.version, coalesce(b.path, p.path) AS path FROM predictions p"
+        " JOIN runs r USING (run) LEFT JOIN bucketings b USING (run) WHERE p.file IS NULL ORDER BY p.run DESC LIMIT ?",
+        limit,
+    )
+    if not found:
+        raise NotFoundError(
+            "no customers were predicted yet: that takes a model, and an `id` in settings.yaml to name them by."
+        )
+    return found

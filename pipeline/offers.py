@@ -1,0 +1,49 @@
+"""Settings and a column → what each customer is worth, and what can be offered to whom, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from churnwatch.pipeline import settings_offers
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An offer of which it is known, or assumed, what it does.
+
+    Attributes:
+        name: as the settings call it.
+        discount: D, an amount, or a share of the customer's value.
+        is_relative: whether it is a share.
+        cost: c, of reaching one customer.
+        save_rate: s, the share of those who would leave that stays for it.
+        take_up: a, the share of those who stay anyway that takes it.
+        call: whether it is made in a call.
+    """
+
+    name: str
+    discount: float
+    is_relative: bool
+    cost: float
+    save_rate: float
+    take_up: float
+    call: bool
+
+    def discounts(self, value: Floats) -> Floats:
+        """Return the discount of customers of this value, in the value's unit; shape as `value`."""
+        return self.discount * value if self.is_relative else np.full_like(value, self.discount)
+
+
+def priced(given: Mapping[str, settings_offers.Offer]) -> tuple[Offer, ...]:
+    """Return the offers that have a save rate, as the settings list them; of others no profit can be claimed."""
+    return tuple(
+        Offer(name, each.size, each.is_relative, each.cost, each.save_rate, each.take_up, each.call)
+        for name, each in given.items()
+        if each.save_rate is not None
+    )

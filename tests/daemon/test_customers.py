@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from churnwatch.daemon.cli import guarded
+from churnwatch.pipeline.bucketing import SHAPE
+from churnwatch.pipeline.csv_file import write_csv
+from churnwatch.pipeline.ledger.writer import Ledger
+from churnwatch.pipeline.records import Bucket, Bucketing, BucketMove, OfferMade, Prediction
+
+SETTINGS = "target: left\npositive: yes\nid: customer\n"
+ROWS = (
+    "INSERT INTO settings VALUES ('s', '{}', '2026')",
+    "INSERT INTO runs VALUES (1, 'r1', 'drop', '2026-01-01T08:00:00.000Z', 's', '1')",
+    "INSERT INTO runs VALUES (2, 'r2', 'drop', '2026-02-01T08:00:00.000Z', 's', '1')",
+    "INSERT INTO models VALUES (1, 1, 'logistic', '{}', 0.5, 'v1', 'x', 'y', 9, 3, '2026')",
+)
+CALL = OfferMade(2, "call", "10%", 12.0, 0.3, 1.0, 1, 1, 1, 90.0, 30.0, 150.0, 200.0, 800.0, 800.0, None, 0.31, 0.31)
+GIFT = OfferMade(2, "gift", "20", 0.0, None, 1.0, 0, low_value=200.0, median_value=800.0, high_value=800.0)
+
+
+def _customer(id_: str, bucket: str, probability: float, **rest: Any) -> dict[str, Any]:
+    return {**dict.fromkeys(SHAPE.names), "id": id_, "bucket": bucket, "probability": probability, "decision": 1,
+            "model": "v1", **rest}  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return a home with a run before there were buckets, and one that sorted four customers."""
+    (tmp_path / "settings.yaml").write_text(SETTINGS)
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    with Ledger.open(tmp_path / "churnwatch.db") as ledger:
+        for row in ROWS:
+            ledger.rows(row)
+        ledger.add(*(Prediction(run, None, 1, f"run-{run:05d}.parquet", "x", 3, 1, "2026") for run in (1, 2)))
+        head = Bucketing(2, 1, "2026-02-01T08:00:00.000Z", "run-00002-calls.parquet", "x", 4, "profit",
+                         "`paid` a month, over 12 months", 12, 1, 1)  # fmt: skip
+        sums = [Bucket(2, letter, number, None, 1.0, 900.0, 90.0, 30.0, 150.0) for letter, number in
+                (("A", 1), ("B", 2), ("C", 1))]  # fmt: skip
+        moves = [BucketMove(2, "B", "A", 1), BucketMove(2, None, "C", 1), BucketMove(2, "A", None, 3),
+                 BucketMove(2, "B", "B", 2)]  # fmt: skip
+        ledger.add(head, *sums, *moves, CALL, GIFT)
+    before = pa.table({"customer": ["=1+1", "1e5"], "probability": [0.2, 0.4], "decision": [0, 0], "model": ["v1"] * 2})
+    pyarrow.parquet.write_table(before, folder / "run-00001.parquet")
+    rows = [_customer("=1+1", "A", 0.9, former_bucket="B", expected_loss=720.0, offer="call", expected_profit=90.0),
+            _customer("1e5", "B", 0.8), _customer("7", "B", 0.7), _customer("8", "C", 0.1)]  # fmt: skip
+    table = pa.Table.from_pylist(rows, schema=SHAPE)
+    pyarrow.parquet.write_table(table, folder / "run-00002-calls.parquet")
+    write_csv(table.select(["id", "bucket", "probability"]), folder / "run-00002.csv")
+    return tmp_path
+
+
+@pytest.fixture
+def said(home: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return what runs `customers` and returns what it says, an error included."""
+
+    def run(*arguments: str, code: int = 0) -> str:
+        assert guarded(["--home", str(home), "customers", *arguments]) == code
+        captured = capsys.readouterr()
+        return captured.err if code else captured.out
+
+    return run
+
+
+def test_buckets_come_first_then_who_moved_the_offers_and_the_customers(said: Callable[..., str]) -> None:
+    text = said()
+    told = ["4 current customers, by v1 in run 2", "`paid` a month, over 12 months", "1 of them have no value",
+            "A  call", "B  offer", "C  thank", "Since run 1: 1 B → A, 3 gone from A, 1 new in C.", "p > 0.310", "never",
+            "Without a save rate no profit is claimed", "1        =1+1"]  # fmt: skip
+    places = [text.index(each) for each in told if each not in ("p > 0.310", "never")]
+    assert places == sorted(places)
+    assert all(each in text for each in told)
+    assert " 1e5 " in text  # an id is a name, and no number
+    assert "why" not in text  # a column in which nothing stands
+
+
+def test_some_of_a_bucket_are_shown_and_how_many_more_there_are(said: Callable[..., str]) -> None:
+    text = said("--bucket", "B", "--top", "1")
+    assert "1e5" in text
+    assert "=1+1" not in text
+    assert "… and 1 more: --top 2, or all of them in run-00002.csv." in text
+
+
+def test_as_json_all_of_it_is_there(said: Callable[..., str]) -> None:
+    found = json.loads(said("--json"))
+    assert [row["id"] for row in found["customers"]] == ["=1+1", "1e5", "7", "8"]
+    assert (found["run"]["decided_by"], len(found["buckets"]), found["offers"][0]["save_rate"]) == ("profit", 3, 0.3)
+
+
+def test_as_csv_no_text_is_run_by_a_spreadsheet(said: Callable[..., str]) -> None:
+    assert list(csv.reader(said("--csv", "--top", "2").splitlines())) == [
+        ["id", "bucket", "probability"], ["'=1+1", "A", "0.9"], ["1e5", "B", "0.8"]]  # fmt: skip
+    assert len(said("--csv", "--bucket", "B").splitlines()) == 3
+
+
+def test_a_customers_history_goes_back_to_before_there_were_buckets(said: Callable[..., str]) -> None:
+    found = json.loads(said("=1+1", "--json"))
+    assert [(row["run"], row["probability"], row.get("bucket")) for row in found] == [(2, 0.9, "A"), (1, 0.2, None)]
+    assert [line.split()[0] for line in said("1e5").splitlines()[4:]] == ["2", "1"]
+    assert len(json.loads(said("1e5", "--json", "--top", "1"))) == 1
+
+
+def test_who_is_not_there_is_told_so_without_a_word_of_the_id(said: Callable[..., str]) -> None:
+    assert said("nobody", code=1) == (
+        "churnwatch: no customer of that id was predicted in the last 2 run(s); see the ids: churnwatch customers\n"
+    )
+
+
+def test_one_customer_is_no_bucket_and_no_csv(said: Callable[..., str]) -> None:
+    assert "goes neither with --bucket nor with --csv" in said("7", "--csv", code=2)
+
+
+def test_files_that_are_gone_are_an_expected_error(said: Callable[..., str], home: Path) -> None:
+    for path in (home / "predictions").glob("run-00002*"):
+        path.unlink()
+    assert "gone or damaged; the next run" in said(code=1)
+    assert "gone; the next run" in said("--csv", code=1)
+    assert len(json.loads(said("1e5", "--json"))) == 1
+
+
+def test_without_an_id_there_is_no_list_and_before_a_run_there_is_none_yet(
+    said: Callable[..., str], home: Path
+) -> None:
+    with Ledger.open(home / "churnwatch.db") as ledger:
+        for table in ("offers", "bucket_moves", "buckets", "bucketings"):
+            ledger.rows(f"DELETE FROM {table}")
+    assert "no customers were sorted yet" in said(code=1)
+    (home / "settings.yaml").write_text(SETTINGS.replace("id: customer\n", ""))
+    assert "settings.yaml names no `id`, so there is no call list" in said(code=1)
