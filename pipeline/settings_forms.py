@@ -11,6 +11,7 @@ EVERY = "^[1-9][0-9]{0,3}d$"
 SNAPSHOT = "^(date|monthly|[0-9]{4}-[0-9]{2}-[0-9]{2})$"
 CLUSTER = "^(tcp|tls)://.+$"
 ENGINE = "^(duckdb|sc://.+)$"
+DISCOUNT = r"^[0-9]+(\.[0-9]+)?%?$"
 
 IN_WORDS = {
     DAYS: "a number of days such as `30d`, at most `9999d`",
@@ -20,6 +21,7 @@ IN_WORDS = {
     SNAPSHOT: "`date`, `monthly`, or one day such as `2026-03-31`",
     CLUSTER: "the address of a Dask scheduler, such as `tcp://10.0.0.5:8786`",
     ENGINE: "`duckdb`, or the address of a Spark server, such as `sc://host:15002`",
+    DISCOUNT: "an amount such as `50`, or a share of the customer's value such as `20%`",
 }
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from churnwatch.pipeline import settings_forms
+
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Amount = Annotated[float, Meta(ge=0)]
 _Name = Annotated[str, Meta(min_length=1)]
@@ -47,7 +49,7 @@ class Value(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Offer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a customer can be offered to stay, what it costs and what it does."""
 
-    discount: Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?%?$")] = "0"  # an amount, or a share of the value
+    discount: Annotated[str, Meta(pattern=settings_forms.DISCOUNT)] = "0"  # an amount, or a share of the value
     cost: _Amount = 0.0  # of reaching one customer
     save_rate: _Share | None = None  # of those who would leave, the share that stays for it; None: nobody knows
     take_up: _Share = 1.0  # of those who stay anyway, the share that takes it

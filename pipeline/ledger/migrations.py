@@ -546,7 +546,7 @@ def m014_warnings(db: Database) -> None:
     """Keep the warnings of steps whose results are known, for an attempt that takes the run up behind them."""
     db.execute(
         """CREATE TABLE run_warnings (
-            warning INTEGER PRIMARY KEY,
+            event INTEGER PRIMARY KEY,
             run INTEGER NOT NULL REFERENCES runs,
             text TEXT NOT NULL
         ) STRICT"""

@@ -559,7 +559,7 @@ class Reader:
 
     def run_warnings(self, run: int) -> list[str]:
         """Return the warnings of a run's steps whose results are known, in their order."""
-        return [row["text"] for row in self.rows("SELECT text FROM run_warnings WHERE run = ? ORDER BY warning", run)]
+        return [row["text"] for row in self.rows("SELECT text FROM run_warnings WHERE run = ? ORDER BY event", run)]
 
     # -- the rest ----------------------------------------------------------------------------------------------
 

@@ -116,7 +116,7 @@ RELEASED = {
     "m007_labels": "51a240b4485e7ffd",
     "m008_regression": "34bca584d62b52a8",
     "m010_buckets": "e635cc95d230ae9e",
-    "m014_warnings": "aca08a29bedc5a53",
+    "m014_warnings": "b063e7c5eae377e5",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
