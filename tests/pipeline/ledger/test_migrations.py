@@ -117,6 +117,7 @@ RELEASED = {
     "m008_regression": "34bca584d62b52a8",
     "m010_buckets": "e635cc95d230ae9e",
     "m014_warnings": "aca08a29bedc5a53",
+    "m013_curves": "2cb774ab7ee64f04",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
