@@ -10,16 +10,8 @@ from urllib.parse import quote
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import FileState
 from churnwatch.pipeline.settings import Home
-from churnwatch.reports.facts import (
-    CheckRow,
-    FileRow,
-    Inputs,
-    Listed,
-    Missing,
-    MissingRow,
-    PredictionRow,
-    Predictions,
-)
+from churnwatch.reports.data_facts import CheckRow, FileRow, Inputs, Missing, MissingRow, PredictionRow, Predictions
+from churnwatch.reports.listed import Listed
 
 MOST_FILES = 200
 MOST_CHECKS = 40

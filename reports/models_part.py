@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from churnwatch.pipeline.coverage import coverage, expected
 from churnwatch.pipeline.errors import NotFoundError
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import Champion, Decision
-from churnwatch.reports.facts import (
+from churnwatch.pipeline.shares import f1_interval
+from churnwatch.reports import curves_part
+from churnwatch.reports.listed import Listed
+from churnwatch.reports.model_facts import (
     EstimateRow,
     Estimates,
     Gap,
-    Listed,
     Matrix,
     MetricRow,
     Point,
@@ -76,7 +79,7 @@ def quality(reader: Reader, champion: Champion | None, metric: str) -> Quality:
     found = reader.over_time(metric)
     history = _history(reader, found, metric)
     if champion is None:
-        return Quality((), None, history)
+        return Quality((), None, history, Listed((), 0))
     version = champion.model.version
     judged = _newest_run(found, version, "holdout")
     holdout = _values(reader, judged, "holdout", version)
@@ -84,7 +87,10 @@ def quality(reader: Reader, champion: Champion | None, metric: str) -> Quality:
     train = _values(reader, trained, "train", version)
     baseline = _values(reader, judged, "holdout", None)  # the only metrics on the holdout that belong to no version
     rows = tuple(_metric_rows(holdout, train, baseline, _gaps(reader, trained, version)))
-    return Quality(rows, _matrix(holdout, version, judged), history, _tenths(reader, judged, version))
+    return Quality(
+        rows, _matrix(holdout, version, judged), history, curves_part.groups(reader, version, judged),
+        _tenths(reader, judged, version), curves_part.curves(reader, champion.model, judged),
+    )  # fmt: skip
 
 
 def _tenths(reader: Reader, run: int | None, version: int) -> tuple[TenthRow, ...]:
@@ -134,13 +140,15 @@ def _point(reader: Reader, run: int, found: Sequence[Row], metric: str) -> Point
     candidate, baseline = of.get(("candidate", "holdout")), of.get(("baseline", "holdout"))
     in_use = of.get(("champion", "prequential"))
     pooled = _pooled if metric == "f1" else _pooled_mae
-    value, rows, dummy = pooled(reader, run) if in_use else (None, 0, None)
+    found_in_use = pooled(reader, run) if in_use else _Pooled(None, 0, None)
     return Point(
         run=run,
         at=found[0]["created_at"],
-        in_use=value,
-        in_use_rows=rows,
-        in_use_baseline=dummy,
+        in_use=found_in_use.value,
+        in_use_low=found_in_use.low,
+        in_use_high=found_in_use.high,
+        in_use_rows=found_in_use.rows,
+        in_use_baseline=found_in_use.dummy,
         in_use_version=in_use["version"] if in_use else None,
         holdout=candidate["value"] if candidate else None,
         baseline=baseline["value"] if baseline else None,
@@ -150,19 +158,30 @@ def _point(reader: Reader, run: int, found: Sequence[Row], metric: str) -> Point
     )
 
 
-def _pooled_mae(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
-    """Return the mean absolute error over all new rows of a run, their number, and that of the dummy."""
+@dataclass(frozen=True, slots=True)
+class _Pooled:
+    """A metric over all new rows of a run, on how many, what the dummy has, and the metric's 90 % interval."""
+
+    value: float | None
+    rows: int
+    dummy: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def _pooled_mae(reader: Reader, run: int) -> _Pooled:
+    """Return the mean absolute error over all new rows of a run, and that of the dummy."""
     sums: dict[str, float] = defaultdict(float)
     rows = 0
     for row in reader.metrics(run=run, split="prequential"):
         if row["name"] == "mae":
             sums[row["subject"]] += row["rows"] * row["value"]
             rows += row["rows"] if row["subject"] == "champion" else 0
-    return sums["champion"] / rows, rows, sums["baseline"] / rows
+    return _Pooled(sums["champion"] / rows, rows, sums["baseline"] / rows)
 
 
-def _pooled(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
-    """Return the F1 over all new rows of a run, their number, and the F1 of saying of everybody that they leave.
+def _pooled(reader: Reader, run: int) -> _Pooled:
+    """Return the F1 over all new rows of a run, and the F1 of saying of everybody that they leave.
 
     A burst has many batches, some of a few rows: the mean of their F1 would say little, so the counts are added.
     """
@@ -174,7 +193,10 @@ def _pooled(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
     hits = 2 * sums["true_positives"]
     size = hits + sums["false_positives"] + sums["false_negatives"]
     left = sums["true_positives"] + sums["false_negatives"]
-    return (hits / size if size else None), rows, (2 * left / (rows + left) if rows else None)
+    if not size:
+        return _Pooled(None, rows, 2 * left / (rows + left) if rows else None)
+    ends = f1_interval(round(hits / 2), round(size - hits / 2))
+    return _Pooled(hits / size, rows, 2 * left / (rows + left), *ends)
 
 
 def estimates(reader: Reader) -> Estimates:

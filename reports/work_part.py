@@ -12,16 +12,8 @@ import msgspec
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.settings import Home, Task, parse
-from churnwatch.reports.facts import (
-    Listed,
-    PackageFinding,
-    PackageReport,
-    Packages,
-    RunRow,
-    SettingRow,
-    StepRow,
-    Timings,
-)
+from churnwatch.reports.listed import Listed
+from churnwatch.reports.work_facts import PackageFinding, PackageReport, Packages, RunRow, SettingRow, StepRow, Timings
 
 _LEAST = {Task.CLASSIFICATION: "target: t\npositive: p\n", Task.REGRESSION: "target: t\ntask: regression\n"}
 MOST_RUNS = 60
