@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix_at_thresholds
 
 MOST_CUTS = 100
-MOST_COLUMNS, MOST_VALUES, LEAST_ROWS = 12, 6, 30
+MOST_COLUMNS, MOST_VALUES, LEAST_ROWS = 20, 6, 30
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ from churnwatch.pipeline.settings import Home
 from churnwatch.reports import charts, curve_charts, history_charts, words
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
+
+_PERCENT = re.compile(r"(?<=\d) %")  # a number and its sign stand on one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,9 @@ def _said(value: object) -> object:
     """Let every text pass through `plain`, and show what is not known as a dash."""
     if value is None:
         return words.NOTHING
-    return words.plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _PERCENT.sub("\N{NO-BREAK SPACE}%", words.plain(value))
+    return value
 
 
 def _hash(text: str) -> str:

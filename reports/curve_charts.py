@@ -36,9 +36,15 @@ def drawn(curves: Curves | None, auc: float | None) -> list[Captioned]:
             calibration_chart(curves),
             "On the line, probabilities mean what they say. Bars: 90 % intervals.",
         ),
-        ("Threshold", threshold_chart(curves), "What another threshold would have done on these rows."),
+        ("Threshold", threshold_chart(curves), _best(curves)),
     )
     return [(title, chart, caption) for title, chart, caption in found if chart is not None]
+
+
+def _best(curves: Curves) -> str:
+    most = max(curves.f1)
+    there = curves.thresholds[curves.f1.index(most)]
+    return f"F1 is {curves.f1[curves.place]:.2f} at the threshold in use; on these rows it is most at {there:.2f}: {most:.2f}."
 
 
 def roc_chart(curves: Curves, auc: float | None) -> Chart:
@@ -117,7 +123,7 @@ def calibration_chart(curves: Curves) -> Chart | None:
 
     def draw(surface: Canvas) -> None:
         axes = _square(surface, "share expected to leave", "share who left", most=most)
-        _diagonal(surface, axes, "as expected", (0.98 * most, 0.9 * most), most)
+        _diagonal(surface, axes, "as expected", (0.93 * most, 0.98 * most), most)
         for each in curves.bins:
             axes.plot([each.expected] * 2, [each.low, each.high], color=BLUE, linewidth=2, alpha=0.45)
         axes.plot([each.expected for each in curves.bins], [each.share for each in curves.bins], color=BLUE,
@@ -137,23 +143,18 @@ def threshold_chart(curves: Curves) -> Chart:
     def draw(surface: Canvas) -> None:
         axes = _square(surface, "probability from which on the model says “leaves”", "", left=34)
         x = curves.thresholds
-        axes.plot([curves.threshold] * 2, [0, 1], color=RULE, linewidth=1)
-        surface.write(axes, curves.threshold + 0.015, 0.03, f"in use: {curves.threshold:.2f}", ha="left", color=MUTED)
+        axes.plot([curves.threshold] * 2, [0, 1], color=ORANGE, linewidth=1.2)
+        surface.write(axes, curves.threshold + 0.015, 0.04, f"in use: {curves.threshold:.2f}", ha="left", color=ORANGE,
+                      fontweight="bold")  # fmt: skip
         recalls, f1 = curves.recalls[1:], curves.f1
         for y, colour in ((curves.precisions, GREY), (recalls, TEAL), (f1, BLUE)):
             _curve(axes, (x, y), colour)
         near = min(range(len(x)), key=lambda place: abs(x[place] - 0.1))
-        late = min(range(len(x)), key=lambda place: abs(x[place] - 0.75 * x[0]))
-        surface.write(
-            axes, x[near] + 0.03, min(0.97, recalls[near] + 0.03), "recall", ha="left", color=TEAL, fontweight="bold"
-        )
-        surface.write(
-            axes, x[late], curves.precisions[late] + 0.07, "precision", ha="right", color=MUTED, fontweight="bold"
-        )
-        best = max(range(len(x)), key=lambda place: f1[place])
-        surface.write(
-            axes, x[best], f1[best] + 0.05, f"F1, at most {f1[best]:.2f}", ha="center", color=BLUE, fontweight="bold"
-        )
+        for name, y, away, colour in (("recall", recalls, 0.05, TEAL), ("F1", f1, 0.06, BLUE),
+                                      ("precision", curves.precisions, -0.08, MUTED)):  # fmt: skip
+            surface.write(
+                axes, x[near] + 0.01, min(0.97, y[near] + away), name, ha="left", color=colour, fontweight="bold"
+            )
 
     described = _listed("threshold", "F1", curves.thresholds, curves.f1)
     return _drawn("threshold", "F1, precision and recall by threshold", described, draw)
@@ -167,7 +168,7 @@ def _drawn(identity: str, title: str, described: str, draw: Callable[[Canvas], N
 
 def _square(surface: Canvas, across: str, up: str, *, most: float = 1.0, left: float = 40) -> Axes:
     """Return axes from 0 to `most` in percent, with the vertical one's name above and the other's below."""
-    axes = surface.axes(left=left, right=8, top=30, bottom=44)
+    axes = surface.axes(left=left, right=18, top=30, bottom=44)
     axes.set(xlim=(0, most), ylim=(0, most * 1.02))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
@@ -197,11 +198,11 @@ def _diagonal(surface: Canvas, axes: Axes, name: str, at: tuple[float, float], m
 def _at_threshold(surface: Canvas, axes: Axes, curves: Curves, xs: Sequence[float], ys: Sequence[float]) -> None:
     """Mark where the threshold in use stands."""
     place = curves.place + 1  # the lines begin with a point at which nobody is named
-    axes.plot(
-        [xs[place]], [ys[place]], color=ORANGE, marker="o", markersize=8, markeredgewidth=2, markerfacecolor=PAPER
-    )
-    surface.write(axes, xs[place] + 0.04, ys[place] - 0.05, f"in use: from {curves.threshold:.2f} on", ha="left",
-                  color=ORANGE, fontweight="bold")  # fmt: skip
+    x, y = xs[place], ys[place]
+    left = x > 0.5  # noqa: PLR2004 - the label goes where there is room
+    axes.plot([x], [y], color=ORANGE, marker="o", markersize=8, markeredgewidth=2, markerfacecolor=PAPER)
+    surface.write(axes, x - 0.04 if left else x + 0.04, y - 0.06, f"in use: from {curves.threshold:.2f} on",
+                  ha="right" if left else "left", color=ORANGE, fontweight="bold")  # fmt: skip
 
 
 def _listed(across: str, up: str, xs: Sequence[float], ys: Sequence[float]) -> str:
