@@ -21,6 +21,7 @@ from churnwatch.pipeline.settings import Home
 from churnwatch.reports import charts, curve_charts, history_charts, words
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
+from churnwatch.reports.run_part import gather_run
 
 _PERCENT = re.compile(r"(?<=\d) %")  # a number and its sign stand on one line
 
@@ -68,6 +69,22 @@ def build(
     target = output or home.report
     report = gather(home, reader, now=now, attention=attention, output=target)
     files.write_text(target, render(report, now=now))
+    return target
+
+
+def build_run(home: Home, reader: Reader, run: int, *, now: datetime, output: Path | None = None) -> Path:
+    """Write the page of one run, by default beside the report, and return where it lies.
+
+    Raises:
+        NotFoundError: there is no run of that number.
+    """
+    target = output or home.report.with_name(f"run-{run:05d}.html")
+    found = gather_run(home, reader, run, target)
+    text = page(
+        "run.html.j2", now, home.path.name, run=found, of=METRICS[found.metric],
+        matrix_chart=charts.matrix_chart(found.matrix), curve_charts=curve_charts.drawn(found.curves, found.auc),
+    )  # fmt: skip
+    files.write_text(target, text)
     return target
 
 

@@ -44,7 +44,8 @@ def drawn(curves: Curves | None, auc: float | None) -> list[Captioned]:
 def _best(curves: Curves) -> str:
     most = max(curves.f1)
     there = curves.thresholds[curves.f1.index(most)]
-    return f"F1 is {curves.f1[curves.place]:.2f} at the threshold in use; on these rows it is most at {there:.2f}: {most:.2f}."
+    here = curves.f1[curves.place]
+    return f"F1 is {here:.2f} at the threshold in use; on these rows it is most at {there:.2f}: {most:.2f}."
 
 
 def roc_chart(curves: Curves, auc: float | None) -> Chart:

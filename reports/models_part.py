@@ -39,7 +39,7 @@ _HOW = {
     "rollback": "rolled back to",
 }
 _CELLS = ("true_negatives", "false_positives", "false_negatives", "true_positives")
-_METRICS = {
+METRIC_WORDS = {
     "f1": ("F1", "precision and recall in one number; 1 is perfect"),
     "precision": ("Precision", "of those it names, the share who leave"),
     "recall": ("Recall", "of those who leave, the share it names"),
@@ -82,13 +82,13 @@ def quality(reader: Reader, champion: Champion | None, metric: str) -> Quality:
         return Quality((), None, history, Listed((), 0))
     version = champion.model.version
     judged = _newest_run(found, version, "holdout")
-    holdout = _values(reader, judged, "holdout", version)
+    holdout = values(reader, judged, "holdout", version)
     trained = _newest_run(found, version, "train")
-    train = _values(reader, trained, "train", version)
-    baseline = _values(reader, judged, "holdout", None)  # the only metrics on the holdout that belong to no version
+    train = values(reader, trained, "train", version)
+    baseline = values(reader, judged, "holdout", None)  # the only metrics on the holdout that belong to no version
     rows = tuple(_metric_rows(holdout, train, baseline, _gaps(reader, trained, version)))
     return Quality(
-        rows, _matrix(holdout, version, judged), history, curves_part.groups(reader, version, judged),
+        rows, matrix(holdout, version, judged), history, curves_part.groups(reader, version, judged),
         _tenths(reader, judged, version), curves_part.curves(reader, champion.model, judged),
     )  # fmt: skip
 
@@ -102,7 +102,8 @@ def _newest_run(found: Sequence[Row], version: int, split: str) -> int | None:
     return max((row["run"] for row in found if row["version"] == version and row["split"] == split), default=None)
 
 
-def _values(reader: Reader, run: int | None, split: str, version: int | None) -> Values:
+def values(reader: Reader, run: int | None, split: str, version: int | None) -> Values:
+    """Return a version's metrics on the rows of a split that a run had; nothing without a run."""
     rows = reader.metrics(run=run, split=split) if run is not None else []
     return {row["name"]: row["value"] for row in rows if row["version"] == version and row["value"] is not None}
 
@@ -113,12 +114,13 @@ def _gaps(reader: Reader, run: int | None, version: int) -> Mapping[str, Gap]:
 
 
 def _metric_rows(holdout: Values, train: Values, baseline: Values, gaps: Mapping[str, Gap]) -> Iterator[MetricRow]:
-    for key, (name, meaning) in _METRICS.items():
+    for key, (name, meaning) in METRIC_WORDS.items():
         if key in holdout or key in train:
             yield MetricRow(key, name, meaning, holdout.get(key), train.get(key), baseline.get(key), gaps.get(key))
 
 
-def _matrix(values: Values, version: int, run: int | None) -> Matrix | None:
+def matrix(values: Values, version: int, run: int | None) -> Matrix | None:
+    """Return the confusion matrix among a run's metrics; None where it is not there."""
     if run is None or any(cell not in values for cell in _CELLS):
         return None
     return Matrix(version, run, *(round(values[cell]) for cell in _CELLS))
@@ -132,6 +134,14 @@ def _history(reader: Reader, found: Sequence[Row], metric: str) -> Listed[Point]
             by_run[row["run"]].append(row)
     newest = sorted(by_run)[-MOST_RUNS:]
     return Listed(tuple(_point(reader, run, by_run[run], metric) for run in newest), len(by_run))
+
+
+def point_of(reader: Reader, run: int, metric: str) -> Point | None:
+    """Return what one run says about a metric, None where it says nothing."""
+    rows = [row for row in reader.metrics(run=run) if row["name"] == metric]
+    found = [row for row in rows if row["split"] in ("holdout", "prequential")]
+    at = reader.run(run)["created_at"]
+    return _point(reader, run, [{**row, "created_at": at} for row in found], metric) if found else None
 
 
 def _point(reader: Reader, run: int, found: Sequence[Row], metric: str) -> Point:

@@ -25,10 +25,11 @@ def runs(reader: Reader) -> Listed[RunRow]:
     """Return the newest runs, newest first."""
     rows = reader.runs(MOST_RUNS)
     # Runs are numbered without gaps, so the newest one's number is how many there are.
-    return Listed(tuple(_run(row) for row in rows), rows[0]["run"] if rows else 0)
+    return Listed(tuple(run_row(row) for row in rows), rows[0]["run"] if rows else 0)
 
 
-def _run(row: Row) -> RunRow:
+def run_row(row: Row) -> RunRow:
+    """Return what there is to say of a run in one line."""
     warnings = [each for each in (row["decision_warning"], row["warning"]) if each]
     sentence = row["error"] or row["sentence"] or row["note"] or ""
     return RunRow(row["run"], row["started_at"], row["reason"], Status(row["status"]), row["decision"], sentence,
