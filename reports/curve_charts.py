@@ -71,7 +71,7 @@ def precision_recall_chart(curves: Curves) -> Chart:
         axes = _square(surface, "share of the leavers named (recall)", "of the named, who leave (precision)")
         axes.plot([0, 1], [curves.prevalence] * 2, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
         surface.write(axes, 0.02, curves.prevalence + 0.04, "naming anybody", color=MUTED)
-        _curve(axes, (curves.recalls[1:], curves.precisions))
+        _curve(axes, (curves.recalls[1:][curves.firm], curves.precisions[curves.firm]))
         _at_threshold(surface, axes, curves, curves.recalls, (curves.precisions[0], *curves.precisions))
 
     described = _listed("recall", "precision", curves.recalls[1:], curves.precisions)
@@ -96,7 +96,7 @@ def gain_chart(curves: Curves) -> Chart:
 
 
 def lift_chart(curves: Curves) -> Chart | None:
-    """Draw how many times more leavers than on average each tenth has, the likeliest first."""
+    """Draw how many times more leavers than on average each group has, the likeliest first."""
     if not curves.bins:
         return None
     lifts = [each.share / curves.prevalence for each in curves.bins]
@@ -110,10 +110,10 @@ def lift_chart(curves: Curves) -> Chart | None:
         for place, lift in enumerate(lifts):
             surface.write(axes, place, lift + 0.04 * max(lifts), f"{lift:.1f}", ha="center", fontweight="bold")
         surface.write(axes, len(lifts) - 0.45, 1 + 0.05 * max(lifts), "average", ha="right", color=MUTED)
-        _below(surface, axes, "tenths of the customers, the likeliest to leave first")
+        _below(surface, axes, f"{len(lifts)} groups of customers, the likeliest to leave first")
 
-    described = "; ".join(f"tenth {place}: {lift:.1f} times the average" for place, lift in enumerate(lifts, start=1))
-    return _drawn("lift", "Lift by tenths", described, draw)
+    described = "; ".join(f"group {place}: {lift:.1f} times the average" for place, lift in enumerate(lifts, start=1))
+    return _drawn("lift", "Lift", described, draw)
 
 
 def calibration_chart(curves: Curves) -> Chart | None:
@@ -147,15 +147,17 @@ def threshold_chart(curves: Curves) -> Chart:
         axes.plot([curves.threshold] * 2, [0, 1], color=ORANGE, linewidth=1.2)
         surface.write(axes, curves.threshold + 0.015, 0.04, f"in use: {curves.threshold:.2f}", ha="left", color=ORANGE,
                       fontweight="bold")  # fmt: skip
-        recalls, f1 = curves.recalls[1:], curves.f1
-        for y, colour in ((curves.precisions, GREY), (recalls, TEAL), (f1, BLUE)):
-            _curve(axes, (x, y), colour)
-        near = min(range(len(x)), key=lambda place: abs(x[place] - 0.1))
-        for name, y, away, colour in (("recall", recalls, 0.05, TEAL), ("F1", f1, 0.06, BLUE),
-                                      ("precision", curves.precisions, -0.08, MUTED)):  # fmt: skip
-            surface.write(
-                axes, x[near] + 0.01, min(0.97, y[near] + away), name, ha="left", color=colour, fontweight="bold"
-            )
+        recalls, f1, firm = curves.recalls[1:], curves.f1, curves.firm
+        axes.set_xlim(0, min(1.0, 1.1 * max(x)))
+        for places, y, colour in ((firm, curves.precisions, GREY), (slice(None), recalls, TEAL), (firm, f1, BLUE)):
+            _curve(axes, (x[places], y[places]), colour)
+        near, four_fifths = _nearest(x, 0.1), _nearest(recalls, 0.8)
+        for name, place, height, colour in (
+            ("recall", four_fifths, recalls[four_fifths] + 0.03, TEAL),
+            ("F1", near, f1[near] + 0.06, BLUE),
+            ("precision", near, curves.precisions[near] - 0.08, MUTED),
+        ):
+            surface.write(axes, x[place] + 0.015, height, name, ha="left", color=colour, fontweight="bold")
 
     described = _listed("threshold", "F1", curves.thresholds, curves.f1)
     return _drawn("threshold", "F1, precision and recall by threshold", described, draw)
@@ -179,6 +181,11 @@ def _square(surface: Canvas, across: str, up: str, *, most: float = 1.0, left: f
     surface.write(axes, 0, most * 1.02 + most * 18 / (_HEIGHT - 74), up, ha="left", color=MUTED)
     _below(surface, axes, across)
     return axes
+
+
+def _nearest(values: Sequence[float], wanted: float) -> int:
+    """Return the place of the value that is nearest."""
+    return min(range(len(values)), key=lambda place: abs(values[place] - wanted))
 
 
 def _below(surface: Canvas, axes: Axes, text: str) -> None:

@@ -13,8 +13,7 @@ from churnwatch.reports.listed import Listed
 from churnwatch.reports.model_facts import Bin, Curves, GroupRow
 
 MOST_GROUPS = 40
-_BINS = 10
-_FEWEST_ROWS = 20  # below it there is nothing to be seen in tenths
+_MOST_BINS, _FEWEST_BINS, _FEWEST_ROWS = 10, 3, 20  # and so many rows in each, or the intervals say nothing
 
 
 def curves(reader: Reader, model: Model, run: int | None) -> Curves | None:
@@ -24,11 +23,12 @@ def curves(reader: Reader, model: Model, run: int | None) -> Curves | None:
 
 
 def bins(cuts: Sequence[Curve]) -> tuple[Bin, ...]:
-    """Return about ten groups of as many rows each, those of the highest probabilities first."""
+    """Return up to ten groups of about as many rows each, those of the highest probabilities first."""
     rows = cuts[-1].rows
-    if rows < _FEWEST_ROWS:
+    number = min(_MOST_BINS, rows // _FEWEST_ROWS)
+    if number < _FEWEST_BINS:
         return ()
-    edges = {min(cuts, key=lambda cut: abs(cut.rows - rows * step / _BINS)).place for step in range(1, _BINS + 1)}
+    edges = {min(cuts, key=lambda cut: abs(cut.rows - rows * step / number)).place for step in range(1, number + 1)}
     chosen = [Curve(0, 0, -1, 1.0, 0, 0, 0.0), *(cuts[place] for place in sorted(edges))]
     return tuple(_bin(before, after) for before, after in pairwise(chosen))
 

@@ -163,9 +163,12 @@ class ReleaseRow:
     why: str | None
 
 
+_FIRM = 10  # rows
+
+
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """About a tenth of the holdout by probability: what was expected of it and what came, with a 90 % interval."""
+    """A group of holdout rows by probability: what was expected of it and what came, with a 90 % interval."""
 
     rows: int
     expected: float
@@ -203,6 +206,11 @@ class Curves:
     def place(self) -> int:
         """The cut that stands for the threshold in use: the last one at or above it."""
         return max(0, sum(cut.threshold >= self.threshold for cut in self.cuts) - 1)
+
+    @property
+    def firm(self) -> slice:
+        """The cuts with so many rows that their precision says something."""
+        return slice(next((place for place, cut in enumerate(self.cuts) if cut.rows >= _FIRM), 0), None)
 
     @property
     def thresholds(self) -> tuple[float, ...]:

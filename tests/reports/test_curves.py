@@ -28,8 +28,10 @@ def test_bins_add_up_to_all_rows_and_their_intervals_hold_the_share() -> None:
     assert all(each.low <= each.share <= each.high for each in CURVES.bins)
 
 
-def test_tenths_are_near_tenths() -> None:
-    assert [each.rows for each in bins(curve(1, 1))] == [10] * 10
+def test_there_are_as_many_bins_as_their_intervals_allow() -> None:
+    assert [each.rows for each in bins(curve(1, 1))] == [20] * 5
+    assert [each.rows for each in bins(curve(1, 1, rows=400, leavers=90))] == [40] * 10
+    assert bins(curve(1, 1, rows=59)) == ()
 
 
 def test_a_handful_of_rows_has_neither_lift_nor_calibration() -> None:
