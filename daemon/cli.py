@@ -189,13 +189,19 @@ def status(home: Path, json_: bool, follow: bool) -> int:
 @cli.command(example="churnwatch report --open")
 @click.option("--open", "open_", is_flag=True, help="Show it in the browser.")
 @click.option("--output", type=_FILE, help="Write it somewhere else.")
+@click.option("--run", type=click.IntRange(min=1), help="The page of one run instead.")
+@click.option("--pdf", is_flag=True, help="Print it, too, with the Chromium that is installed.")
 @click.pass_obj
-def report(home: Path, open_: bool, output: Path | None) -> None:
+def report(home: Path, open_: bool, output: Path | None, run: int | None, pdf: bool) -> None:
     """Write the report anew."""
+    from churnwatch.daemon.printing import print_pdf
     from churnwatch.daemon.reporting import write_report
 
-    path = write_report(home, output)
+    path = write_report(home, output, run=run)
     click.echo(path)
+    if pdf:
+        path = print_pdf(path)
+        click.echo(path)
     if open_:
         click.launch(str(path))
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from churnwatch.pipeline.curves import Cut, Group
 from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.gate import Evidence
 from churnwatch.pipeline.ingest import FileAccount, WrittenPart
@@ -16,9 +17,11 @@ from churnwatch.pipeline.profile import ColumnProfile
 from churnwatch.pipeline.records import (
     DIALECT,
     Batch,
+    Curve,
     FileEvent,
     FileFinding,
     FileState,
+    GroupCount,
     Metric,
     Part,
     Profile,
@@ -127,6 +130,19 @@ def training_records(run: int, candidate: Candidate, *, metric: str, version: in
     for one in candidate.windows:
         chosen = version if one.window == candidate.window else None
         yield Metric(run, chosen, one.window.name, "window", "log_loss", one.log_loss, one.rows)
+
+
+def curve_records(run: int, version: int, cuts: Sequence[Cut], groups: Sequence[Group]) -> list[Curve | GroupCount]:
+    """Return what the curves of a version are drawn from, and its counts by group."""
+    points = [
+        Curve(run, version, place, each.threshold, each.rows, each.leavers, each.expected_leavers)
+        for place, each in enumerate(cuts)
+    ]
+    counts = [
+        GroupCount(run, version, each.column, each.value, each.rows, each.leavers, each.named, each.hits)
+        for each in groups
+    ]
+    return [*points, *counts]
 
 
 def verdict_record(

@@ -17,6 +17,7 @@ from churnwatch.pipeline import (
     acceptance,
     bookkeeping,
     confusion,
+    curves,
     estimating,
     features,
     gate,
@@ -32,7 +33,7 @@ from churnwatch.pipeline.features import Rows, labelled_rows
 from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.metrics import HEADLINES, METRICS
 from churnwatch.pipeline.overfitting import Estimate, estimates
-from churnwatch.pipeline.records import AcceptanceCase, AmountTenth, Decision, Metric, Model
+from churnwatch.pipeline.records import AcceptanceCase, AmountTenth, Curve, Decision, GroupCount, Metric, Model
 from churnwatch.pipeline.settings import Training
 from churnwatch.pipeline.train import Candidate, Untrainable, train
 from churnwatch.pipeline.train_amounts import train_amounts
@@ -162,6 +163,7 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
         at.ledger.add_all(bookkeeping.gap_records(at.run, gaps, rows=len(judged), version=version))
         at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=_tuned_for(at), version=version))
         at.ledger.add_all(_tenths(at, version, judged, unseen))
+        at.ledger.add(*_curves(at, version, candidate.threshold, judged, unseen))
         at.keep_warnings()
 
 
@@ -175,6 +177,14 @@ def _tenths(at: Workspace, version: int, rows: Rows, predicted: Any) -> list[Amo
     """Return what a version expects of each tenth of the holdout; nothing where classes are predicted."""
     found = tenths(rows.y, predicted) if at.schema.predicts_amounts else []
     return [AmountTenth(at.run, version, number, *each) for number, each in enumerate(found, start=1)]
+
+
+def _curves(at: Workspace, version: int, threshold: float, rows: Rows, predicted: Any) -> list[Curve | GroupCount]:
+    """Return what the curves of a version are drawn from; nothing where amounts are predicted."""
+    if at.schema.predicts_amounts:
+        return []
+    counted = curves.groups(rows.X, rows.y, predicted, threshold=threshold)
+    return bookkeeping.curve_records(at.run, version, curves.cuts(rows.y, predicted), counted)
 
 
 def chosen_window(at: Workspace) -> str:
@@ -227,6 +237,7 @@ def _judged(at: Workspace, candidate: Model, model: Any, champion: Model | None)
         split="holdout", version=champion.version,
     )  # fmt: skip
     records += _tenths(at, champion.version, rows, before)
+    records += _curves(at, champion.version, champion.threshold, rows, before)
     evidence = gate.decide(
         rows.y, old, new, gating, seed=at.home.settings.training.seed,
         probabilities=(before, predicted), age_runs=at.ledger.champion_age_runs() + 1,

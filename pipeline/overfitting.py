@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from churnwatch.pipeline.metrics import METRICS
 from churnwatch.pipeline.row_bootstrap import log_losses
+from churnwatch.pipeline.shares import f1_interval
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -134,19 +135,10 @@ def _normal(value: float, error: float) -> Estimate:
 
 
 def _f1(left: npt.NDArray[np.bool_], decided: npt.NDArray[np.bool_]) -> Estimate | None:
-    """Return F1; it is 2J / (1 + J), where J is the share of hits among the rows that are positive or decided to be.
-
-    So its interval is that of a share. Source: Wilson, J. Am. Stat. Assoc. 22 (1927); of intervals for shares, the one
-    that Brown, Cai and DasGupta, Stat. Sci. 16 (2001), advise.
-    """
     rows, hits = int((left | decided).sum()), int((left & decided).sum())
     if not rows:
         return None
-    share, square = hits / rows, _NORMAL_5**2
-    middle = (share + square / (2 * rows)) / (1 + square / rows)
-    half = _NORMAL_5 * math.sqrt(share * (1 - share) / rows + square / (4 * rows**2)) / (1 + square / rows)
-    value, low, high = (2 * j / (1 + j) for j in (share, max(0.0, middle - half), min(1.0, middle + half)))
-    return Estimate(value, min(low, value), max(high, value))  # at 0 and 1, rounding would leave the value out
+    return Estimate(2 * hits / (rows + hits), *f1_interval(hits, rows))
 
 
 def _roc_auc(positive: Floats, negative: Floats) -> Estimate | None:

@@ -403,6 +403,33 @@ class RunWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class Curve:
+    """One point of a version's curves: the holdout rows from a probability on; the last point has all of them."""
+
+    run: int
+    version: int
+    place: int
+    threshold: float
+    rows: int
+    leavers: int
+    expected_leavers: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCount:
+    """What a version said of the holdout rows with one value of a column, and what became of them."""
+
+    run: int
+    version: int
+    column_name: str
+    value: str
+    rows: int
+    leavers: int
+    named: int  # of whom the model says that they leave
+    hits: int  # named, and left
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A request to score whose rows are kept, so that labels which arrive later can be joined to them."""
 

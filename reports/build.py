@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,9 +18,12 @@ from churnwatch.pipeline import files
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.metrics import METRICS
 from churnwatch.pipeline.settings import Home
-from churnwatch.reports import charts, words
+from churnwatch.reports import charts, curve_charts, history_charts, words
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
+from churnwatch.reports.run_part import gather_run
+
+_PERCENT = re.compile(r"(?<=\d) %")  # a number and its sign stand on one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +38,19 @@ class Section:
 _FILTERS = ("amount", "count", "day", "duration", "many", "moment", "percent", "score", "share", "short", "signed",
             "size", "told")  # fmt: skip
 
-# The page in its order. A new section is a template and a line here.
+# The page in its order: what people act on, then whether to believe it, then how it came about.
 SECTIONS = (
-    Section("model", "The model", "model.html.j2"),
-    Section("predictions", "Predictions", "predictions.html.j2"),
-    Section("data", "Data", "data.html.j2"),
+    Section("model", "The model in use", "model.html.j2"),
+    Section("predictions", "Customers", "predictions.html.j2"),
+    Section("quality", "On trial", "quality.html.j2"),
     Section("drift", "Drift", "drift.html.j2"),
+    Section("missing-values", "Missing values", "missing.html.j2"),
     Section("runs", "Runs", "runs.html.j2"),
-    Section("versions", "Versions", "versions.html.j2"),
+    Section("data", "Files", "files.html.j2"),
+    Section("versions", "Models and releases", "versions.html.j2"),
     Section("packages", "Packages", "packages.html.j2"),
-    Section("settings", "Settings", "settings.html.j2"),
+    Section("settings", "Settings in force", "settings.html.j2"),
+    Section("reading", "How to read this", "reading.html.j2"),
 )
 
 
@@ -64,27 +72,54 @@ def build(
     return target
 
 
+def build_run(home: Home, reader: Reader, run: int, *, now: datetime, output: Path | None = None) -> Path:
+    """Write the page of one run, by default beside the report, and return where it lies.
+
+    Raises:
+        NotFoundError: there is no run of that number.
+    """
+    target = output or home.report.with_name(f"run-{run:05d}.html")
+    found = gather_run(home, reader, run, target)
+    text = page(
+        "run.html.j2", now, home.path.name, run=found, of=METRICS[found.metric],
+        matrix_chart=charts.matrix_chart(found.matrix), curve_charts=curve_charts.drawn(found.curves, found.auc),
+    )  # fmt: skip
+    files.write_text(target, text)
+    return target
+
+
 def render(report: Report, *, now: datetime) -> str:
     """Return the page."""
-    environment = _environment(now)
-    style = _style(environment)
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        sections=SECTIONS,
-        style=Markup(style),  # noqa: S704 - our own file
-        style_hash=_hash(style),
-        of=METRICS[report.metric],
+    return page(
+        "report.html.j2", now, report.home, report=report, sections=SECTIONS, of=METRICS[report.metric],
         metric_chart=charts.metric_chart(report.quality.history.shown, report.metric),
         matrix_chart=charts.matrix_chart(report.quality.matrix),
         tenths_chart=charts.tenths_chart(report.quality.tenths),
-        timing_chart=charts.timing_chart(report.timings),
-        missing_chart=charts.missing_chart(report.missing),
+        timing_chart=history_charts.timing_chart(report.timings),
+        missing_chart=history_charts.missing_chart(report.missing),
+        curve_charts=curve_charts.drawn(report.quality.curves, report.quality.holdout("roc_auc")),
+    )  # fmt: skip
+
+
+def page(template: str, now: datetime, home: str, **values: Any) -> str:
+    """Return a page that holds its style sheet and its script, and allows no others.
+
+    Args:
+        template: of the page.
+        now: from which ages are told.
+        home: its name.
+        values: what the template says.
+    """
+    environment = _environment(now)
+    style, script = (_source(environment, name) for name in ("style.css", "page.js"))
+    return environment.get_template(template).render(
+        values, home=home, style=style, style_hash=_hash(style), script=script, script_hash=_hash(script)
     )
 
 
-def _style(environment: Environment) -> str:
-    loader = environment.loader
-    return loader.get_source(environment, "style.css")[0] if loader else ""
+def _source(environment: Environment, name: str) -> Markup:
+    assert environment.loader is not None  # noqa: S101 - `_environment` gave it one
+    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - our own file
 
 
 def _environment(now: datetime) -> Environment:
@@ -106,7 +141,9 @@ def _said(value: object) -> object:
     """Let every text pass through `plain`, and show what is not known as a dash."""
     if value is None:
         return words.NOTHING
-    return words.plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _PERCENT.sub("\N{NO-BREAK SPACE}%", words.plain(value))
+    return value
 
 
 def _hash(text: str) -> str:

@@ -12,7 +12,8 @@ from churnwatch.pipeline.metrics import HEADLINES, METRICS
 from churnwatch.pipeline.records import Champion, Status, Verdict
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports import drift_part, inputs_part, models_part, words, work_part
-from churnwatch.reports.facts import Headline, Report, RunRow
+from churnwatch.reports.facts import Headline, Report
+from churnwatch.reports.work_facts import RunRow
 
 MOST_ATTENTION = 20
 

@@ -6,7 +6,8 @@ from churnwatch.pipeline import drift_words
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Drift
 from churnwatch.pipeline.settings import Home
-from churnwatch.reports.facts import Drifting, DriftRow, Listed
+from churnwatch.reports.data_facts import Drifting, DriftRow
+from churnwatch.reports.listed import Listed
 
 MOST_RUNS = 12
 MOST_COLUMNS = 40

@@ -10,16 +10,8 @@ from urllib.parse import quote
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import FileState
 from churnwatch.pipeline.settings import Home
-from churnwatch.reports.facts import (
-    CheckRow,
-    FileRow,
-    Inputs,
-    Listed,
-    Missing,
-    MissingRow,
-    PredictionRow,
-    Predictions,
-)
+from churnwatch.reports.data_facts import CheckRow, FileRow, Inputs, Missing, MissingRow, PredictionRow, Predictions
+from churnwatch.reports.listed import Listed
 
 MOST_FILES = 200
 MOST_CHECKS = 40
@@ -30,16 +22,18 @@ MOST_REQUESTS = 10
 def inputs(reader: Reader, runs: Sequence[int]) -> Inputs:
     """Return what became of the source files, and which checks the newest runs' rows broke."""
     rows = reader.files()
-    shown = tuple(_file(row) for row in reversed(rows[-MOST_FILES:]))
-    return Inputs(Listed(shown, len(rows)), reader.file_counts(), reader.row_totals(), _checks(reader, runs))
+    shown = tuple(file_row(row) for row in reversed(rows[-MOST_FILES:]))
+    return Inputs(Listed(shown, len(rows)), reader.file_counts(), reader.row_totals(), checks(reader, runs))
 
 
-def _file(row: Row) -> FileRow:
+def file_row(row: Row) -> FileRow:
+    """Return what became of a file."""
     return FileRow(row["path"], FileState(row["state"]), row["state_at"], row["rows_read"], row["accepted"],
                    row["duplicate"], row["quarantined"], row["reason"])  # fmt: skip
 
 
-def _checks(reader: Reader, runs: Sequence[int]) -> Listed[CheckRow]:
+def checks(reader: Reader, runs: Sequence[int]) -> Listed[CheckRow]:
+    """Return the checks that rows of these runs broke, those that most broke first."""
     groups: dict[tuple[str, str | None], list[Row]] = {}
     for run in sorted(runs):
         for row in reader.quarantines(run):
@@ -76,11 +70,12 @@ def predictions(home: Home, reader: Reader, output: Path) -> Predictions:
     rows = reader.predictions()
     customers = next((row for row in reversed(rows) if row["file"] is None), None)
     requests = [row for row in reversed(rows) if row["file"] is not None]
-    shown = tuple(_located(home, output, requests[:MOST_REQUESTS]))
-    return Predictions(next(_located(home, output, [customers])) if customers else None, Listed(shown, len(requests)))
+    shown = tuple(located(home, output, requests[:MOST_REQUESTS]))
+    return Predictions(next(located(home, output, [customers])) if customers else None, Listed(shown, len(requests)))
 
 
-def _located(home: Home, output: Path, rows: Sequence[Row]) -> Iterator[PredictionRow]:
+def located(home: Home, output: Path, rows: Sequence[Row]) -> Iterator[PredictionRow]:
+    """Yield where files of predictions lie, seen from a report."""
     for row in rows:
         name = Path(row["path"]).with_suffix(".csv").name
         link = quote(Path(os.path.relpath(home.predictions / name, output.parent)).as_posix())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from churnwatch.pipeline.coverage import coverage, expected
 from churnwatch.pipeline.errors import NotFoundError
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import Champion, Decision
-from churnwatch.reports.facts import (
+from churnwatch.pipeline.shares import f1_interval
+from churnwatch.reports import curves_part
+from churnwatch.reports.listed import Listed
+from churnwatch.reports.model_facts import (
     EstimateRow,
     Estimates,
     Gap,
-    Listed,
     Matrix,
     MetricRow,
     Point,
@@ -36,7 +39,7 @@ _HOW = {
     "rollback": "rolled back to",
 }
 _CELLS = ("true_negatives", "false_positives", "false_negatives", "true_positives")
-_METRICS = {
+METRIC_WORDS = {
     "f1": ("F1", "precision and recall in one number; 1 is perfect"),
     "precision": ("Precision", "of those it names, the share who leave"),
     "recall": ("Recall", "of those who leave, the share it names"),
@@ -76,15 +79,18 @@ def quality(reader: Reader, champion: Champion | None, metric: str) -> Quality:
     found = reader.over_time(metric)
     history = _history(reader, found, metric)
     if champion is None:
-        return Quality((), None, history)
+        return Quality((), None, history, Listed((), 0))
     version = champion.model.version
     judged = _newest_run(found, version, "holdout")
-    holdout = _values(reader, judged, "holdout", version)
+    holdout = values(reader, judged, "holdout", version)
     trained = _newest_run(found, version, "train")
-    train = _values(reader, trained, "train", version)
-    baseline = _values(reader, judged, "holdout", None)  # the only metrics on the holdout that belong to no version
+    train = values(reader, trained, "train", version)
+    baseline = values(reader, judged, "holdout", None)  # the only metrics on the holdout that belong to no version
     rows = tuple(_metric_rows(holdout, train, baseline, _gaps(reader, trained, version)))
-    return Quality(rows, _matrix(holdout, version, judged), history, _tenths(reader, judged, version))
+    return Quality(
+        rows, matrix(holdout, version, judged), history, curves_part.groups(reader, version, judged),
+        _tenths(reader, judged, version), curves_part.curves(reader, champion.model, judged),
+    )  # fmt: skip
 
 
 def _tenths(reader: Reader, run: int | None, version: int) -> tuple[TenthRow, ...]:
@@ -96,7 +102,8 @@ def _newest_run(found: Sequence[Row], version: int, split: str) -> int | None:
     return max((row["run"] for row in found if row["version"] == version and row["split"] == split), default=None)
 
 
-def _values(reader: Reader, run: int | None, split: str, version: int | None) -> Values:
+def values(reader: Reader, run: int | None, split: str, version: int | None) -> Values:
+    """Return a version's metrics on the rows of a split that a run had; nothing without a run."""
     rows = reader.metrics(run=run, split=split) if run is not None else []
     return {row["name"]: row["value"] for row in rows if row["version"] == version and row["value"] is not None}
 
@@ -107,12 +114,13 @@ def _gaps(reader: Reader, run: int | None, version: int) -> Mapping[str, Gap]:
 
 
 def _metric_rows(holdout: Values, train: Values, baseline: Values, gaps: Mapping[str, Gap]) -> Iterator[MetricRow]:
-    for key, (name, meaning) in _METRICS.items():
+    for key, (name, meaning) in METRIC_WORDS.items():
         if key in holdout or key in train:
             yield MetricRow(key, name, meaning, holdout.get(key), train.get(key), baseline.get(key), gaps.get(key))
 
 
-def _matrix(values: Values, version: int, run: int | None) -> Matrix | None:
+def matrix(values: Values, version: int, run: int | None) -> Matrix | None:
+    """Return the confusion matrix among a run's metrics; None where it is not there."""
     if run is None or any(cell not in values for cell in _CELLS):
         return None
     return Matrix(version, run, *(round(values[cell]) for cell in _CELLS))
@@ -128,19 +136,29 @@ def _history(reader: Reader, found: Sequence[Row], metric: str) -> Listed[Point]
     return Listed(tuple(_point(reader, run, by_run[run], metric) for run in newest), len(by_run))
 
 
+def point_of(reader: Reader, run: int, metric: str) -> Point | None:
+    """Return what one run says about a metric, None where it says nothing."""
+    rows = [row for row in reader.metrics(run=run) if row["name"] == metric]
+    found = [row for row in rows if row["split"] in ("holdout", "prequential")]
+    at = reader.run(run)["created_at"]
+    return _point(reader, run, [{**row, "created_at": at} for row in found], metric) if found else None
+
+
 def _point(reader: Reader, run: int, found: Sequence[Row], metric: str) -> Point:
     verdict = reader.verdict(run)
     of = {(row["subject"], row["split"]): row for row in found}
     candidate, baseline = of.get(("candidate", "holdout")), of.get(("baseline", "holdout"))
     in_use = of.get(("champion", "prequential"))
     pooled = _pooled if metric == "f1" else _pooled_mae
-    value, rows, dummy = pooled(reader, run) if in_use else (None, 0, None)
+    found_in_use = pooled(reader, run) if in_use else _Pooled(None, 0, None)
     return Point(
         run=run,
         at=found[0]["created_at"],
-        in_use=value,
-        in_use_rows=rows,
-        in_use_baseline=dummy,
+        in_use=found_in_use.value,
+        in_use_low=found_in_use.low,
+        in_use_high=found_in_use.high,
+        in_use_rows=found_in_use.rows,
+        in_use_baseline=found_in_use.dummy,
         in_use_version=in_use["version"] if in_use else None,
         holdout=candidate["value"] if candidate else None,
         baseline=baseline["value"] if baseline else None,
@@ -150,19 +168,30 @@ def _point(reader: Reader, run: int, found: Sequence[Row], metric: str) -> Point
     )
 
 
-def _pooled_mae(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
-    """Return the mean absolute error over all new rows of a run, their number, and that of the dummy."""
+@dataclass(frozen=True, slots=True)
+class _Pooled:
+    """A metric over all new rows of a run, on how many, what the dummy has, and the metric's 90 % interval."""
+
+    value: float | None
+    rows: int
+    dummy: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def _pooled_mae(reader: Reader, run: int) -> _Pooled:
+    """Return the mean absolute error over all new rows of a run, and that of the dummy."""
     sums: dict[str, float] = defaultdict(float)
     rows = 0
     for row in reader.metrics(run=run, split="prequential"):
         if row["name"] == "mae":
             sums[row["subject"]] += row["rows"] * row["value"]
             rows += row["rows"] if row["subject"] == "champion" else 0
-    return sums["champion"] / rows, rows, sums["baseline"] / rows
+    return _Pooled(sums["champion"] / rows, rows, sums["baseline"] / rows)
 
 
-def _pooled(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
-    """Return the F1 over all new rows of a run, their number, and the F1 of saying of everybody that they leave.
+def _pooled(reader: Reader, run: int) -> _Pooled:
+    """Return the F1 over all new rows of a run, and the F1 of saying of everybody that they leave.
 
     A burst has many batches, some of a few rows: the mean of their F1 would say little, so the counts are added.
     """
@@ -174,7 +203,10 @@ def _pooled(reader: Reader, run: int) -> tuple[float | None, int, float | None]:
     hits = 2 * sums["true_positives"]
     size = hits + sums["false_positives"] + sums["false_negatives"]
     left = sums["true_positives"] + sums["false_negatives"]
-    return (hits / size if size else None), rows, (2 * left / (rows + left) if rows else None)
+    if not size:
+        return _Pooled(None, rows, 2 * left / (rows + left) if rows else None)
+    ends = f1_interval(round(hits / 2), round(size - hits / 2))
+    return _Pooled(hits / size, rows, 2 * left / (rows + left), *ends)
 
 
 def estimates(reader: Reader) -> Estimates:

@@ -12,16 +12,8 @@ import msgspec
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import Status
 from churnwatch.pipeline.settings import Home, Task, parse
-from churnwatch.reports.facts import (
-    Listed,
-    PackageFinding,
-    PackageReport,
-    Packages,
-    RunRow,
-    SettingRow,
-    StepRow,
-    Timings,
-)
+from churnwatch.reports.listed import Listed
+from churnwatch.reports.work_facts import PackageFinding, PackageReport, Packages, RunRow, SettingRow, StepRow, Timings
 
 _LEAST = {Task.CLASSIFICATION: "target: t\npositive: p\n", Task.REGRESSION: "target: t\ntask: regression\n"}
 MOST_RUNS = 60
@@ -33,10 +25,11 @@ def runs(reader: Reader) -> Listed[RunRow]:
     """Return the newest runs, newest first."""
     rows = reader.runs(MOST_RUNS)
     # Runs are numbered without gaps, so the newest one's number is how many there are.
-    return Listed(tuple(_run(row) for row in rows), rows[0]["run"] if rows else 0)
+    return Listed(tuple(run_row(row) for row in rows), rows[0]["run"] if rows else 0)
 
 
-def _run(row: Row) -> RunRow:
+def run_row(row: Row) -> RunRow:
+    """Return what there is to say of a run in one line."""
     warnings = [each for each in (row["decision_warning"], row["warning"]) if each]
     sentence = row["error"] or row["sentence"] or row["note"] or ""
     return RunRow(row["run"], row["started_at"], row["reason"], Status(row["status"]), row["decision"], sentence,

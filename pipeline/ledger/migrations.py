@@ -542,6 +542,35 @@ def m010_buckets(db: Database) -> None:
 
 
 @ledger_migrations()
+def m013_curves(db: Database) -> None:
+    """Keep what the curves of a version on the holdout are drawn from, and what it said of groups of customers."""
+    for statement in (
+        """CREATE TABLE curves (
+            run INTEGER NOT NULL REFERENCES runs,
+            version INTEGER NOT NULL REFERENCES models,
+            place INTEGER NOT NULL,
+            threshold REAL NOT NULL,
+            rows INTEGER NOT NULL,
+            leavers INTEGER NOT NULL CHECK (leavers <= rows),
+            expected_leavers REAL NOT NULL,
+            PRIMARY KEY (run, version, place)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE group_counts (
+            run INTEGER NOT NULL REFERENCES runs,
+            version INTEGER NOT NULL REFERENCES models,
+            column_name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            rows INTEGER NOT NULL,
+            leavers INTEGER NOT NULL,
+            named INTEGER NOT NULL,
+            hits INTEGER NOT NULL CHECK (hits <= leavers AND hits <= named),
+            PRIMARY KEY (run, version, column_name, value)
+        ) STRICT, WITHOUT ROWID""",
+    ):
+        db.execute(statement)
+
+
+@ledger_migrations()
 def m014_warnings(db: Database) -> None:
     """Keep the warnings of steps whose results are known, for an attempt that takes the run up behind them."""
     db.execute(
@@ -563,6 +592,7 @@ NAMES = frozenset(
         "m007_labels",
         "m008_regression",
         "m010_buckets",
+        "m013_curves",
         "m014_warnings",
     }
 )

@@ -17,9 +17,11 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import (
     Batch,
+    Curve,
     Decision,
     FileEvent,
     FileState,
+    GroupCount,
     Metric,
     Model,
     Prediction,
@@ -37,6 +39,14 @@ NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 BEGIN = datetime(2026, 1, 3, 14, 5, tzinfo=UTC)
 STEPS = ("ingest", "test champion", "train", "evaluate", "promote", "predict")
 COUNTS = {"true_negatives": 60.0, "false_positives": 10.0, "false_negatives": 12.0, "true_positives": 18.0}
+
+
+def curve(run: int, version: int, rows: int = 100, leavers: int = 30) -> list[Curve]:
+    """A model that names the leavers first, the less surely the later."""
+    return [
+        Curve(run, version, place, 1 - called / rows, called, min(leavers, called * 2 // 3), 0.5 * called)
+        for place, called in enumerate(range(5, rows + 1, 5))
+    ]
 
 
 @dataclass
@@ -80,6 +90,7 @@ class Book:
         column: str = "tenure",
         missing: int = 2,
         sentence: str | None = None,
+        curves: bool = False,
     ) -> int:
         """A whole run; return the version that it trained."""
         run, file = self.begin(path=path)
@@ -96,6 +107,8 @@ class Book:
         self._metrics(run, run, "candidate", "train", f1 + 0.1)
         self._metrics(run, run, "candidate", "holdout", f1)
         ledger.add(Metric(run, None, "baseline", "holdout", "f1", 0.3, 100))
+        if curves:
+            ledger.add(*curve(run, run), GroupCount(run, run, "senior", "1", 40, 12, 10, 8))
         said = sentence or f"{decided.value.capitalize()}: F1 {f1:.3f}."
         ledger.add(Verdict(run, at, decided, "proven", "f1", run, self.champion, 100, 30, f1, 0.55, f1 - 0.55, -0.01,
                            0.02, 0.2, "[1]", said, None))  # fmt: skip

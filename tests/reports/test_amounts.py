@@ -8,11 +8,12 @@ import pytest
 
 from churnwatch.pipeline.metrics import METRICS
 from churnwatch.reports import charts, words
-from churnwatch.reports.facts import Point, TenthRow
+from churnwatch.reports.model_facts import Point, TenthRow
 
 
 def _points(*errors: float) -> list[Point]:
-    return [Point(run, "2026-01-01T00:00:00Z", error, 100, 90.0, 1, error - 1, 80.0, run, "kept", promotes=False)
+    return [Point(run, "2026-01-01T00:00:00Z", error, None, None, 100, 90.0, 1, error - 1, 80.0, run, "kept",
+                  promotes=False)
             for run, error in enumerate(errors, start=1)]  # fmt: skip
 
 

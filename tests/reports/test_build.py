@@ -47,7 +47,8 @@ class _Page(HTMLParser):
 def rich(book: Book) -> Book:
     """A home in which everything happened that a report can tell."""
     for number, path in enumerate(HOSTILE):
-        book.learn(path=path, column=path, decision=Decision.PROMOTED if number else None, f1=0.5 + number / 10)
+        book.learn(path=path, column=path, decision=Decision.PROMOTED if number else None, f1=0.5 + number / 10,
+                   curves=number == len(HOSTILE) - 1)  # fmt: skip
     book.ledger.add_package_check(
         FakeCheck(outdated=1, unknown=1, findings=(
             FakeFinding("outdated", "numpy", latest="3"), FakeFinding("unknown", "<b>own</b>", reason="<i>no</i>")))
@@ -75,7 +76,7 @@ def test_a_page_after_one_run_has_numbers_and_no_chart_of_one_point(book: Book) 
 def test_nobodys_name_becomes_markup(book: Book) -> None:
     text = page(rich(book))
     found = _Page(text)
-    assert "script" not in found.tags
+    assert found.tags.count("script") == 1
     assert not [name for name, _ in found.attributes if name.startswith("on")]
     assert "<b>own" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;.csv" in text
@@ -86,17 +87,21 @@ def test_nobodys_name_becomes_markup(book: Book) -> None:
 def test_the_page_asks_for_nothing_from_outside(book: Book) -> None:
     text = page(rich(book))
     found = _Page(text)
-    assert "//" not in text.replace("<!doctype html>", "")
-    assert not {"script", "iframe", "object", "img", "form"} & set(found.tags)
+    assert not re.findall(r"\w+://", text)
+    assert not {"iframe", "object", "img", "form"} & set(found.tags)
     assert "style" not in {name for name, _ in found.attributes}
 
 
-def test_the_policy_allows_the_style_sheet_and_nothing_else(book: Book) -> None:
+def test_the_policy_allows_the_style_sheet_and_the_script_and_nothing_else(book: Book) -> None:
     text = page(book)
-    style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)
-    assert style is not None
-    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
-    assert f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:" in text
+    style, script = (_digest(text, tag) for tag in ("style", "script"))
+    assert f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; img-src data:" in text
+
+
+def _digest(text: str, tag: str) -> str:
+    found = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+    assert found is not None
+    return base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()
 
 
 @pytest.mark.parametrize("filled", [True, False])
@@ -111,7 +116,7 @@ def test_headings_are_in_order_and_ids_unique(book: Book, *, filled: bool) -> No
 
 def test_every_table_has_a_caption_and_every_row_a_heading(book: Book) -> None:
     text = page(rich(book))
-    tables = re.findall(r"<table>(.*?)</table>", text, re.DOTALL)
+    tables = re.findall(r"<table[^>]*>(.*?)</table>", text, re.DOTALL)
     assert tables
     for table in tables:
         rows = len(re.findall("<tr>", table)) - 1

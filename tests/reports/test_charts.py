@@ -7,10 +7,13 @@ from itertools import pairwise
 
 import pytest
 
-from churnwatch.reports import charts
-from churnwatch.reports.facts import Listed, Matrix, Missing, MissingRow, Point, StepRow, Timings
+from churnwatch.reports import charts, history_charts
+from churnwatch.reports.data_facts import Missing, MissingRow
+from churnwatch.reports.listed import Listed
+from churnwatch.reports.model_facts import Matrix, Point
+from churnwatch.reports.work_facts import StepRow, Timings
 
-POINT = Point(1, "2026-01-01T00:00:00Z", 0.5, 100, 0.4, 1, 0.6, 0.3, 2, "kept", promotes=False)
+POINT = Point(1, "2026-01-01T00:00:00Z", 0.5, 0.4, 0.6, 100, 0.4, 1, 0.6, 0.3, 2, "kept", promotes=False)
 
 
 def points(number: int) -> list[Point]:
@@ -37,8 +40,8 @@ def texts(svg: str) -> list[str]:
 @pytest.mark.parametrize("number", [0, 1])
 def test_there_is_no_chart_over_runs_before_the_second(number: int) -> None:
     assert charts.metric_chart(points(number), "f1") is None
-    assert charts.timing_chart(timings(number)) is None
-    assert charts.missing_chart(Missing((1,), Listed((), 0), 3)) is None
+    assert history_charts.timing_chart(timings(number)) is None
+    assert history_charts.missing_chart(Missing((1,), Listed((), 0), 3)) is None
     assert charts.matrix_chart(None) is None
 
 
@@ -73,8 +76,8 @@ def all_charts() -> list[charts.Chart | None]:
     return [
         charts.metric_chart(points(6), "f1"),
         charts.matrix_chart(Matrix(1, 1, 60, 10, 12, 18)),
-        charts.timing_chart(timings(6)),
-        charts.missing_chart(missing()),
+        history_charts.timing_chart(timings(6)),
+        history_charts.missing_chart(missing()),
     ]
 
 
@@ -110,14 +113,14 @@ def test_the_same_values_give_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("name", ["$x^{", "<script>alert(1)</script>", "顧客 😀", "a\x00b\ud800", "@0@", "&amp;", ""])
 def test_a_column_of_any_name_can_be_drawn(name: str) -> None:
-    chart = charts.missing_chart(missing(name))
+    chart = history_charts.missing_chart(missing(name))
     assert chart is not None
     assert "<script" not in "".join(chart.svgs)
     assert "".join(chart.svgs).encode("utf-8")
 
 
 def test_a_name_that_looks_like_a_token_stays_itself() -> None:
-    chart = charts.missing_chart(missing("@1@"))
+    chart = history_charts.missing_chart(missing("@1@"))
     assert chart is not None
     assert "@1@" in texts(chart.svgs[0])
 
@@ -129,6 +132,6 @@ def test_the_matrix_says_all_four_counts() -> None:
 
 
 def test_the_key_names_the_steps_that_take_most_and_the_rest() -> None:
-    chart = charts.timing_chart(timings(3))
+    chart = history_charts.timing_chart(timings(3))
     assert chart is not None
     assert [name for _, name in chart.key] == ["ingest", "train", "evaluate", "all other steps"]

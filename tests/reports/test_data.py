@@ -208,7 +208,7 @@ def test_names_of_categories_are_escaped(book: Book) -> None:
     book.learn()
     book.ledger.add(replace(_drift(2, 11.0, band=Band.SEARCH), cause="plan: 11 % moved to <script>"))
     text = page(book)
-    assert "11 % moved to &lt;script&gt;" in text
+    assert "11\N{NO-BREAK SPACE}% moved to &lt;script&gt;" in text
     assert "to <script>" not in text
 
 

@@ -116,7 +116,8 @@ RELEASED = {
     "m007_labels": "51a240b4485e7ffd",
     "m008_regression": "34bca584d62b52a8",
     "m010_buckets": "e635cc95d230ae9e",
-    "m014_warnings": "b063e7c5eae377e5",
+    "m013_curves": "54d48ea8f00b0972",
+    "m014_warnings": "5f417e3ed7789743",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
