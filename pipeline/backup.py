@@ -25,6 +25,7 @@ from churnwatch.pipeline import files, registry, settings
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.errors import DataError, LedgerError, UsageError
 from churnwatch.pipeline.ingest import QUARANTINE
+from churnwatch.pipeline.ledger import explanations
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Experiment, Model
@@ -129,6 +130,10 @@ def _wanted(home: Home, ledger: Path) -> Iterator[_Wanted]:
             path = home.predictions / row["path"]
             yield _Wanted(path, f"{_PREDICTIONS}/{row['path']}", row["sha256"])
             yield _Wanted(path.with_suffix(".csv"), f"{_PREDICTIONS}/{path.with_suffix('.csv').name}")
+        for explanation in explanations.every(reader):
+            if explanation.path is not None:
+                path = home.predictions / explanation.path
+                yield _Wanted(path, f"{_PREDICTIONS}/{explanation.path}", explanation.sha256)
     for path in sorted((home.ingested / QUARANTINE).glob("run-*.parquet")):
         yield _Wanted(path, f"{_INGESTED}/{QUARANTINE}/{path.name}")
 

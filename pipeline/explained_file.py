@@ -1,4 +1,4 @@
-"""The Parquet of contributions: the id's column, `base`, then one column of numbers for each that the model looks at."""
+"""The Parquet of contributions: the id, `base`, then one column of numbers for each that the model looks at."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """One run, in order. The only module that knows the order.
 
     take in → ingest and profile → test the champion → measure drift → train → evaluate and decide → promote → predict
+    → explain
 
 Every step puts its result on disk and into the ledger before the next begins, so a run that was cut short is taken
 up at the first step without a result, and ends as the uninterrupted one would.
@@ -26,6 +27,7 @@ from importlib import metadata
 from churnwatch.pipeline import (
     drift_step,
     estimating,
+    explaining,
     files,
     intake,
     learning,
@@ -269,6 +271,8 @@ class _Recorded:
         line = self._learn(at)
         with self._step("predict"):
             predicting.predict_all(at)
+        with self._step("explain"):
+            explaining.explain_customers(at)
         with self._step("compact"):
             taking.compact_parts(at)
         return line, tuple(at.warnings)
