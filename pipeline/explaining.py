@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from churnwatch.pipeline import explained_file, features, files, importance, reference, registry
+from churnwatch.pipeline import explained_file, features, files, importance, reasons
 from churnwatch.pipeline.clock import iso, utc_now
-from churnwatch.pipeline.contributions import Explainer, Unexplained, explainer
+from churnwatch.pipeline.contributions import Explainer, Unexplained
 from churnwatch.pipeline.ledger import explanations
 from churnwatch.pipeline.model_files import Fitted
 from churnwatch.pipeline.records import Explanation, Importance, Model
@@ -34,7 +34,7 @@ def explain_customers(at: Workspace) -> None:
         return
     version = at.ledger.model(predicted["version"])
     model = at.load(version)
-    made = of_model(at, version, model)
+    made = reasons.explainer_of(at, version, model)
     if isinstance(made, Unexplained):
         record, mean_absolute = _unexplained(at, version, made), None
     else:
@@ -43,12 +43,6 @@ def explain_customers(at: Workspace) -> None:
     with at.ledger.transaction():
         at.ledger.add(record)
         at.ledger.add_all(importances)
-
-
-def of_model(at: Surroundings, version: Model, model: Fitted) -> Explainer | Unexplained:
-    """Return what explains a version, or why it cannot be explained."""
-    known = registry.reference(at.home.models, version)
-    return explainer(model, None if known is None else reference.decode(known).columns)
 
 
 def _unexplained(at: Workspace, version: Model, made: Unexplained) -> Explanation:

@@ -1,18 +1,66 @@
-"""Reasons of a home's current customers, in words, from what the run's step `explain` has written."""
+"""Reasons of a home's customers: in words from what the run's step `explain` has written, or of one row just now."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet
 
-from churnwatch.pipeline import explained_file, features, reference, registry
+from churnwatch.pipeline import explained_file, features, predict, reference, registry
+from churnwatch.pipeline.contributions import Explainer, Unexplained, explainer
 from churnwatch.pipeline.engine import constant, name
 from churnwatch.pipeline.ledger import explanations
-from churnwatch.pipeline.reason_words import Reason, Reasons, in_words, shown, typical
+from churnwatch.pipeline.model_files import Fitted
+from churnwatch.pipeline.reason_words import Reason, Reasons, in_words, ranked, shown, typical
 from churnwatch.pipeline.records import Model
 from churnwatch.pipeline.workspace import Surroundings
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What a model says of one row, and why.
+
+    Attributes:
+        prediction: the probability, or the amount.
+        decision: whether it is decided that the customer leaves; None of amounts.
+        base: what the model says where no column is known, in log-odds or as an amount; None where it explains nothing.
+        reasons: the most important first; none where it explains nothing.
+        why_not: it explains nothing.
+    """
+
+    prediction: float
+    decision: bool | None
+    base: float | None
+    reasons: tuple[Reason, ...]
+    why_not: str | None = None
+
+
+def explainer_of(at: Surroundings, version: Model, model: Fitted) -> Explainer | Unexplained:
+    """Return what explains a version, or why it cannot be explained."""
+    known = registry.reference(at.home.models, version)
+    return explainer(model, None if known is None else reference.decode(known).columns)
+
+
+def of_row(at: Surroundings, version: Model, model: Fitted, query: str) -> Explained:
+    """Return what a model says of the one row of a query, and why.
+
+    Raises:
+        SettingsError: the model predicts something else than the settings ask for.
+    """
+    said = predict.predict(model, at.learned, at.engine, query, keep=(), version=version.name)
+    prediction = float(said.predictions[0])
+    decision = None if said.of_amounts else bool(said.positives)
+    made = explainer_of(at, version, model)
+    if isinstance(made, Unexplained):
+        return Explained(prediction, decision, None, (), made.why)
+    kinds = features.kinds(at.learned)
+    row = at.engine.arrow(query).select(list(made.columns)).to_pandas()
+    row = row.astype({column: kinds[column] for column in made.columns})
+    contributions = made.contributions(row)[0].tolist()
+    found = reasons(made.columns, contributions, row.iloc[0].to_dict(), typicals(at, version))
+    return Explained(prediction, decision, made.base, tuple(ranked(found)))
 
 
 def of_customers(at: Surroundings, ids: Sequence[str], *, top: int = 3) -> dict[str, Reasons]:

@@ -123,7 +123,7 @@ def _table(leaf: Leaf) -> Floats | None:
 def _shapley(leaf: Leaf, patterns: npt.NDArray[np.int64]) -> Floats:
     """Return what each column of a leaf's path adds, shape (d, patterns); bit k is whether the k-th is satisfied."""
     d = len(leaf.columns)
-    u, weights = _quadrature((d + 1) // 2)  # exact up to degree d, and d - 1 is needed
+    u, weights = _quadrature(d // 2 + 1)  # exact up to degree d + 1 at least, and d - 1 is needed
     one = (patterns >> np.arange(d)[:, None]) & 1
     z = leaf.shares[:, None]
     factors = z[..., None] * (1 - u) + one[..., None] * u
