@@ -20,6 +20,7 @@ from churnwatch.daemon import attention
 from churnwatch.pipeline import (
     datasets,
     drift_step,
+    explaining,
     files,
     learning,
     predict,
@@ -58,6 +59,7 @@ STEPS = {
     "decide": learning,
     "promote": learning,
     "predict_all": predicting,
+    "explain_customers": explaining,
 }
 Work = Callable[..., list[Outcome]]
 

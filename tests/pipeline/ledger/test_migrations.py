@@ -115,6 +115,7 @@ RELEASED = {
     "m006_drift": "90bb9a1c47dbd36d",
     "m007_labels": "51a240b4485e7ffd",
     "m008_regression": "34bca584d62b52a8",
+    "m009_reasons": "975a688ec79ff61e",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
