@@ -396,6 +396,22 @@ def customers(home: Path, customer: str | None, bucket: str | None, top: int | N
         click.echo(listings.as_json(seen) if json_ else found.in_words(seen))
 
 
+@cli.command(example="churnwatch explain 1234-ABCDE")
+@click.argument("id_", metavar="ID")
+@click.option(
+    "--file", "source", type=_FILE, help="A CSV that has the customer's row (default: the data set's newest)."
+)
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.pass_obj
+def explain(home: Path, id_: str, source: Path | None, json_: bool) -> None:
+    """Say why a customer is predicted as they are: what each column does to it, by the model in use."""
+    from churnwatch.daemon import explain_commands
+    from churnwatch.daemon.listings import as_json
+
+    told = explain_commands.explain(home, id_, source)
+    click.echo(as_json(told) if json_ else explain_commands.as_text(told))
+
+
 @cli.command(example="churnwatch read strange.csv -o plain.csv")
 @click.argument("file", type=_FILE)
 @click.option("-o", "--output", type=_FILE, help="Where to (default: standard output).")

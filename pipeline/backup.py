@@ -25,7 +25,7 @@ from churnwatch.pipeline import files, registry, settings
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.errors import DataError, LedgerError, UsageError
 from churnwatch.pipeline.ingest import QUARANTINE
-from churnwatch.pipeline.ledger import customers
+from churnwatch.pipeline.ledger import customers, explanations
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Experiment, Model
@@ -138,6 +138,10 @@ def _predictions(home: Home, reader: Reader) -> Iterator[_Wanted]:
         yield _Wanted(path.with_suffix(".csv"), f"{_PREDICTIONS}/{path.with_suffix('.csv').name}")
     for each in customers.bucketings(reader):
         yield _Wanted(home.predictions / each.path, f"{_PREDICTIONS}/{each.path}", each.sha256)
+    for explanation in explanations.every(reader):
+        if explanation.path is not None:
+            path = home.predictions / explanation.path
+            yield _Wanted(path, f"{_PREDICTIONS}/{explanation.path}", explanation.sha256)
 
 
 def _link(source: Path, target: Path) -> None:

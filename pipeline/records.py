@@ -383,6 +383,34 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a run explained its predictions of the current customers, or why it could not."""
+
+    run: int
+    version: int
+    explains: str  # exact, or none
+    path: str | None  # of the Parquet with the contributions, relative to predictions_folder
+    sha256: str | None
+    rows: int
+    base: float | None  # what the model says of a customer of whom it knows nothing, in log-odds or as an amount
+    why: str | None  # there is none
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """How much one column counts in a model (table `importances`); the interval is of the permutation, 90 %."""
+
+    run: int
+    version: int
+    column_name: str
+    mean_absolute: float | None  # contribution over the current customers, in log-odds or as an amount
+    permutation: float | None  # by how much log loss or absolute error on the holdout rises when it is shuffled
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class AmountTenth:
     """A tenth of the holdout by expected amount, the highest first: what was expected of it, and what came."""
 

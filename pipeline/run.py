@@ -1,7 +1,7 @@
 """One run, in order. The only module that knows the order.
 
     take in → ingest and profile → test the champion → measure drift → train → evaluate and decide → promote → predict →
-    sort into buckets
+    explain → sort into buckets
 
 Every step puts its result on disk and into the ledger before the next begins, so a run that was cut short is taken
 up at the first step without a result, and ends as the uninterrupted one would.
@@ -28,6 +28,7 @@ from churnwatch.pipeline import (
     bucketing,
     drift_step,
     estimating,
+    explaining,
     files,
     intake,
     learning,
@@ -271,6 +272,8 @@ class _Recorded:
         line = self._learn(at)
         with self._step("predict"):
             predicting.predict_all(at)
+        with self._step("explain"):
+            explaining.explain_customers(at)
         if bucketing.is_due(at):
             with self._step("buckets"):
                 bucketing.sort_customers(at)

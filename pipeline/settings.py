@@ -234,6 +234,7 @@ class Settings(_Checked, frozen=True):
     exclude: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
     columns: dict[str, Column | ColumnType] = {}
+    names: dict[str, Name] = {}  # what columns are called where people read of them
 
     sources: dict[str, SourceTable] = {}
     labels: Name | None = None  # a glob: these files hold outcomes; without `sources`, of rows that were requests

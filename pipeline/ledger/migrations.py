@@ -464,6 +464,40 @@ def m008_regression(db: Database) -> None:
 
 
 @ledger_migrations()
+def m009_reasons(db: Database) -> None:
+    """Let the ledger know how predictions were explained, and how much each column counts in a model."""
+    for statement in (
+        """CREATE TABLE explanations (
+            run INTEGER PRIMARY KEY REFERENCES runs,
+            version INTEGER NOT NULL REFERENCES models,
+            explains TEXT NOT NULL CHECK (explains IN ('exact', 'none')),
+            path TEXT,
+            sha256 TEXT,
+            rows INTEGER NOT NULL,
+            base REAL,
+            why TEXT,
+            at TEXT NOT NULL,
+            CHECK ((explains = 'exact') = (path IS NOT NULL AND sha256 IS NOT NULL AND base IS NOT NULL)),
+            CHECK ((explains = 'none') = (why IS NOT NULL))
+        ) STRICT""",
+        """CREATE TABLE importances (
+            run INTEGER NOT NULL REFERENCES runs,
+            version INTEGER NOT NULL REFERENCES models,
+            column_name TEXT NOT NULL,
+            mean_absolute REAL,
+            permutation REAL,
+            low REAL,
+            high REAL,
+            PRIMARY KEY (run, column_name)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE VIEW importance_over_time AS
+            SELECT i.run, r.created_at, i.version, i.column_name, i.mean_absolute, i.permutation, i.low, i.high
+            FROM importances i JOIN runs r USING (run)""",
+    ):
+        db.execute(statement)
+
+
+@ledger_migrations()
 def m010_buckets(db: Database) -> None:
     """Keep into which buckets customers were sorted, what they were offered, who moved, and whom to call first."""
     for statement in (
@@ -591,6 +625,7 @@ NAMES = frozenset(
         "m006_drift",
         "m007_labels",
         "m008_regression",
+        "m009_reasons",
         "m010_buckets",
         "m013_curves",
         "m014_warnings",

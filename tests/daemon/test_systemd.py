@@ -130,6 +130,7 @@ def test_a_run_is_said_step_by_step(
         "evaluate",
         "promote",
         "predict",
+        "explain",
         "buckets",
         "compact",
         "report",

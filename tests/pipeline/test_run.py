@@ -21,6 +21,7 @@ from churnwatch.pipeline import (
     bucketing,
     datasets,
     drift_step,
+    explaining,
     files,
     learning,
     predict,
@@ -59,6 +60,7 @@ STEPS = {
     "decide": learning,
     "promote": learning,
     "predict_all": predicting,
+    "explain_customers": explaining,
     "sort_customers": bucketing,
 }
 Work = Callable[..., list[Outcome]]
