@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from churnwatch.pipeline import bookkeeping, ingest, load, profile
+from churnwatch.pipeline.campaign_intake import take_campaigns
+from churnwatch.pipeline.campaigns import CAMPAIGNS
 from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.late_intake import LateIntake
@@ -46,7 +48,9 @@ class Dataset:
 
 
 def role(settings: Settings, path: str) -> str:
-    """Return the name of the source that a file belongs to, or that it holds late labels; `MAIN` if neither."""
+    """Return the name of the source that a file belongs to, or that it holds late labels or campaigns; else `MAIN`."""
+    if settings.campaigning is not None and fits(path, settings.campaigning.files):
+        return CAMPAIGNS
     if settings.late_labels is not None and fits(path, settings.late_labels):
         return LABELS
     return next((name for name, source in settings.sources.items() if fits(path, source.files)), MAIN)
@@ -109,6 +113,8 @@ class Intake:
                 self._into(dataset, mine, promise_holdout=promise_holdout and dataset.is_main)
             if dataset.is_main and settings.late_labels is not None:
                 self._join_labels(dataset, there, promise_holdout=promise_holdout)
+            if dataset.is_main:
+                self._take_campaigns(dataset, there)
         warnings = [RunWarning(self._run, text) for text in self.warnings]
         self._ledger.add(*self._records, *self._profiles.values(), *warnings)
 
@@ -169,6 +175,17 @@ class Intake:
             scanned = self._engine.scan([*self._parts, *(part.path for part in joined.parts)])
             for each in profile.profile(main.schema, self._engine, scanned):
                 self._profiles[each.column_name] = bookkeeping.profile_record(self._run, each)
+
+    def _take_campaigns(self, main: Dataset, sources: Sequence[Source]) -> None:
+        campaigns = [source for source in sources if role(self._home.settings, source.file.path) == CAMPAIGNS]
+        if campaigns:
+            pin, history = (
+                pinned(self._home.settings, self._ledger, CAMPAIGNS),
+                paths(self._home, self._ledger, CAMPAIGNS),
+            )
+            self._records += take_campaigns(
+                campaigns, main.schema, self._home, self._local, self._engine, self._run, self._at, pin, history
+            )
 
     def _without_labels(self, found: Classified) -> Classified:
         """Refuse files that should hold outcomes and have none, instead of taking them for requests to score."""

@@ -34,6 +34,7 @@ from churnwatch.pipeline.settings import (
     Training,
     parse,
 )
+from churnwatch.pipeline.settings_campaigns import Campaigns, ChurnRule, Goal
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -106,6 +107,16 @@ def test_every_setting_of_a_source_is_documented_with_its_default() -> None:
 
 def test_every_setting_of_a_pull_is_documented_and_every_documented_one_exists() -> None:
     assert _documented("in a pull").keys() == set(Pull.__struct_fields__)
+
+
+@pytest.mark.parametrize(("where", "kind"), [("campaigns", Campaigns), ("a goal", Goal), ("churn", ChurnRule)])
+def test_every_setting_of_what_may_be_given_in_full_is_documented(where: str, kind: type[msgspec.Struct]) -> None:
+    documented = _documented(f"in {where}")
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    assert documented.keys() == fields.keys()
+    assert {name for name, said in documented.items() if said == "must be given"} == {
+        name for name, field in fields.items() if field.required
+    }
 
 
 def test_every_section_of_settings_is_known_here() -> None:

@@ -115,6 +115,7 @@ RELEASED = {
     "m006_drift": "90bb9a1c47dbd36d",
     "m007_labels": "51a240b4485e7ffd",
     "m008_regression": "34bca584d62b52a8",
+    "m011_campaigns": "4fa8c2e8400d7c2a",
     "m014_warnings": "277193ead3985468",
 }
 ROWS = (
