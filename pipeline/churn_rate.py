@@ -69,6 +69,8 @@ def month_number(month: str) -> int:
 def count(main: Schema, engine: Engine, customers: str) -> list[CohortCount]:
     """Count active customers and those who left, by the month of their first row and the month of the row.
 
+    Who is said to have left in several months one after the other left in the first of them, and was not active later.
+
     Args:
         main: the columns of the customers' rows, with id and date.
         engine: where the rows are.
@@ -76,14 +78,17 @@ def count(main: Schema, engine: Engine, customers: str) -> list[CohortCount]:
     """
     key, date = name(main.id or ""), name(main.date or "")
     month = f"CAST(EXTRACT(YEAR FROM {date}) * {YEAR} + EXTRACT(MONTH FROM {date}) - 1 AS BIGINT)"
+    over = f"OVER (PARTITION BY {key} ORDER BY _cw_month)"
     by_customer = (
-        f"SELECT {key}, _cw_month, max(_y) AS _y, min(_cw_month) OVER (PARTITION BY {key}) AS _cw_cohort FROM"
+        f"SELECT {key}, _cw_month, _y, min(_cw_month) {over} AS _cw_cohort, lag(_y) {over} AS _cw_before,"
+        f" lag(_cw_month) {over} AS _cw_last FROM (SELECT {key}, _cw_month, max(_y) AS _y FROM"
         f" (SELECT {key}, {month} AS _cw_month, {cells.label(main)} AS _y FROM {customers} r"
-        f" WHERE {key} IS NOT NULL AND {date} IS NOT NULL) l WHERE _y IS NOT NULL GROUP BY {key}, _cw_month"
+        f" WHERE {key} IS NOT NULL AND {date} IS NOT NULL) l WHERE _y IS NOT NULL GROUP BY {key}, _cw_month) m"
     )
+    again = "_y = 1 AND _cw_before = 1 AND _cw_last = _cw_month - 1"
     found = engine.rows(
         f"SELECT _cw_cohort, _cw_month, count(*), CAST(sum(_y) AS BIGINT) FROM ({by_customer}) c"
-        " GROUP BY _cw_cohort, _cw_month ORDER BY _cw_cohort, _cw_month"
+        f" WHERE NOT coalesce({again}, false) GROUP BY _cw_cohort, _cw_month ORDER BY _cw_cohort, _cw_month"
     )
     return [CohortCount(*row) for row in found]
 

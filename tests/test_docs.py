@@ -252,3 +252,10 @@ def test_settings_shown_in_the_page_on_sources_are_valid() -> None:
     [shown] = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     given = parse(shown)
     assert [plan.source for plan in plans(given)] == ["bills", "calls"]
+
+
+def test_settings_shown_in_the_page_on_churn_are_valid() -> None:
+    [shown] = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs" / "churn.md").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    assert parse(shown).churn == ChurnRule(source="purchases", inactive_days=90)

@@ -29,7 +29,7 @@ def test_customers_are_counted_once_a_month_by_the_month_in_which_they_were_firs
         ("a", "2026-01-03", "no"), ("a", "2026-01-31", "yes"),
         ("b", "2026-01-03", "no"), ("b", "2026-03-01", "yes"),
         ("c", "2026-03-31", "no"), ("c", "2026-02-01", None),
-        (None, "2026-03-01", "yes"), ("d", None, "yes"),
+        (None, "2026-03-01", "yes"), ("d", None, "yes"), ("a", "2026-02-01", "yes"),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["id", "day", "left"])
     table = pa.table({
@@ -44,6 +44,22 @@ def test_customers_are_counted_once_a_month_by_the_month_in_which_they_were_firs
         CohortCount(MARCH - 2, MARCH, 1, 1),
         CohortCount(MARCH, MARCH, 1, 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("left", "counted"),
+    [("110", [(2, 1), (1, 0), (2, 0)]), ("011", [(2, 0), (2, 1), (1, 0)]), ("1 1", [(2, 1), (1, 0), (2, 1)])],
+)
+def test_who_leaves_in_several_months_on_end_left_once(
+    left: str, counted: list[tuple[int, int]], engine: DuckDB, make_schema: Callable[..., Schema]
+) -> None:
+    schema = make_schema({"id": "text", "day": "date", "n": "number", "left": "text"}, id="id", date="day")
+    rows = [("a", number, "no") for number in (1, 2, 3)]
+    rows += [("b", number, "yes" if said == "1" else "no") for number, said in enumerate(left, start=1) if said != " "]
+    values = ", ".join(f"('{who}', TIMESTAMP '2026-0{month}-01', 1.0, '{said}')" for who, month, said in rows)
+    engine.table("rows_there", f'SELECT * FROM (VALUES {values}) v (id, day, n, "left")')
+    found = churn_rate.by_month(churn_rate.count(schema, engine, "rows_there"))
+    assert [(each.active, each.churned) for each in found] == counted
 
 
 COUNTS = [CohortCount(1, 1, 100, 10), CohortCount(1, 2, 80, 20), CohortCount(2, 2, 50, 0), CohortCount(1, 4, 40, 10)]
