@@ -116,7 +116,7 @@ RELEASED = {
     "m007_labels": "51a240b4485e7ffd",
     "m008_regression": "34bca584d62b52a8",
     "m011_campaigns": "4fa8c2e8400d7c2a",
-    "m014_warnings": "277193ead3985468",
+    "m014_warnings": "cba5d3870a39b2c7",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
