@@ -216,7 +216,8 @@ def test_a_run_is_shown_with_files_steps_timings_and_metrics(
     found = json.loads(churnwatch("show", "2", "--json", home=worked).out)
     assert found["run"]["decision"] == "promoted"
     assert [step["step"] for step in found["steps"]] == [
-        "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "compact"]  # fmt: skip
+        "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "follow up",
+        "compact"]  # fmt: skip
     assert all(step["wall_s"] >= 0 for step in found["steps"])
     assert [each["path"] for each in found["files"]] == [months[2].name]
 

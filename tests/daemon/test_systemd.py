@@ -122,7 +122,18 @@ def test_a_run_is_said_step_by_step(
     said = []
     while not said or said[-1] != f"STATUS=watching {home.source}":
         said.append(manager.recv(4096).decode())
-    steps = ("ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "compact", "report")
+    steps = (
+        "ingest",
+        "test champion",
+        "drift",
+        "train",
+        "evaluate",
+        "promote",
+        "predict",
+        "follow up",
+        "compact",
+        "report",
+    )
     assert said == [*(f"STATUS=run: {step}" for step in steps), f"STATUS=watching {home.source}"]
     running.stop()
 

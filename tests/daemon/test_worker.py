@@ -79,7 +79,18 @@ def test_an_early_child_waits_then_does_what_it_is_told_and_says_how_far_it_is(
     assert worker._process is early
     assert told.until("ended") == 0
     steps = [message["step"] for message in told.all if "step" in message]
-    assert steps == ["ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "compact", "report"]
+    assert steps == [
+        "ingest",
+        "test champion",
+        "drift",
+        "train",
+        "evaluate",
+        "promote",
+        "predict",
+        "follow up",
+        "compact",
+        "report",
+    ]
     [outcome] = [message for message in told.all if "run" in message]
     assert outcome["status"] == "done"
     assert outcome["line"].startswith("Released as the first model")
