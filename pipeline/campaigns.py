@@ -101,8 +101,8 @@ def outcomes(
 ) -> list[Campaign]:
     """Count what became of the customers of each campaign, by month and action.
 
-    An outcome is a row of the customer with a label that looks at days after the action, within the window. Who has
-    several left if one of them says so.
+    An outcome is a row of the customer with a label that looks at days after the action, within the window; of the rows
+    before the action only the newest. Who has several left if one of them says so.
 
     Args:
         main: the columns of the customers' rows.
@@ -122,7 +122,8 @@ def outcomes(
     )
     engine.table(
         "campaign_rows",
-        f"SELECT r.{key}, {until} AS _cw_until, {label} AS _y FROM {customers} r"
+        f"SELECT r.{key}, r.{TIME}, {until} AS _cw_until, {label} AS _y,"
+        f" lead(r.{TIME}) OVER (PARTITION BY r.{key} ORDER BY r.{TIME}) AS _cw_next FROM {customers} r"
         f" SEMI JOIN campaign_members m ON r.{key} = m.{key} WHERE {label} IS NOT NULL",
     )
     newest = engine.rows(f"SELECT max({until}) FROM {customers} r WHERE {label} IS NOT NULL")[0][0]
@@ -132,7 +133,8 @@ def outcomes(
         " CAST(coalesce(sum(_y), 0) AS BIGINT), max(_cw_window) FROM"
         f" (SELECT m.{key}, m.{ACTION}, m._cw_month, m._cw_arm, {window} AS _cw_window, max(r._y) AS _y"
         f" FROM campaign_members m LEFT JOIN campaign_rows r ON r.{key} = m.{key} AND r._cw_until > m._cw_since"
-        f" AND r._cw_until <= {window} GROUP BY m.{key}, m.{ACTION}, m._cw_month, m._cw_arm, {window}) o"
+        f" AND r._cw_until <= {window} AND (r._cw_next IS NULL OR r._cw_next > m._cw_since)"
+        f" GROUP BY m.{key}, m.{ACTION}, m._cw_month, m._cw_arm, {window}) o"
         f" GROUP BY {ACTION}, _cw_month, _cw_arm ORDER BY _cw_month, {ACTION}, _cw_arm"
     )
     return _by_campaign(counted, newest)

@@ -20,6 +20,7 @@ from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings_campaigns import Goal
 
 YEAR = 12
+_FEWEST_BEFORE = 2  # months, of which the first of all does not count
 _DOUBT = 0.05  # that one of the months of a goal is told wrongly
 
 
@@ -113,7 +114,11 @@ def retention(cohort: Iterable[CohortCount]) -> list[tuple[int, float]]:
 
 
 def recent(months: Sequence[MonthCount]) -> MonthCount:
-    """Return the last year of months added up, under the name of the newest."""
+    """Return the last year of months added up, under the name of the newest; the months begin with the first of all.
+
+    That one is left out where there are others: whoever was gone before it may count in it, too.
+    """
+    months = months[1:] or months
     last = [each for each in months if each.month > months[-1].month - YEAR]
     return MonthCount(last[-1].month, sum(each.active for each in last), sum(each.churned for each in last))
 
@@ -141,14 +146,14 @@ class GoalFound:
 
 
 def goal(wanted: Goal, months: Sequence[MonthCount]) -> GoalFound:
-    """Hold the newest months against all months of the year before them.
+    """Hold the newest months against those of the year before them, without the first of all (see `recent`).
 
     It is met where each of the months is beyond doubt so much below, not met where one of them is beyond doubt not, and
     else there is no evidence. All intervals hold together in 95 % of the cases (Bonferroni).
     """
     newest, former = months[-wanted.months :], months[: -wanted.months]
-    if not former:
-        return GoalFound(GoalState.NO_EVIDENCE, None, {}, f"it takes {wanted.months} months and one before them")
+    if len(former) < _FEWEST_BEFORE:
+        return GoalFound(GoalState.NO_EVIDENCE, None, {}, f"it takes {wanted.months} month(s) and two before them")
     if newest[-1].month - newest[0].month != wanted.months - 1:
         return GoalFound(GoalState.NO_EVIDENCE, None, {}, "the newest months do not follow each other")
     before, level = recent(former), 1 - _DOUBT / wanted.months

@@ -119,12 +119,14 @@ def test_outcomes_within_the_window_are_joined_and_nothing_else(home: Home) -> N
 
 
 def test_what_happened_on_the_day_of_a_label_that_looks_ahead_counts(make_home: Callable[..., Home]) -> None:
-    home = make_home(SETTINGS.replace("days: 60", "days: 60, label_days: 30"))
+    home = make_home(SETTINGS.replace("days: 60", "days: 60, label_days: 45"))
+    _drop_month(home, "2026-01", {f"c{number}": 1 for number in range(50)})  # known before, and not the newest
     _drop_month(home, "2026-02", {f"c{number}": number % 2 for number in range(100)})
     _drop_campaign(home, "a", [f"c{number},2026-02-25,call,{int(number < 50)}" for number in range(100)])
     _work(home)
     found = _effects(home)["call", "2026-02"]
     assert (found.treated_known, found.control_known) == (50, 50)
+    assert (found.treated_churned, found.control_churned) == (25, 25)
 
 
 def test_without_a_control_nothing_is_said(home: Home) -> None:
@@ -185,7 +187,7 @@ def test_months_and_cohorts_are_kept_and_only_recorded_where_they_changed(home: 
     assert cohorts == [("2026-01", "2026-01", 300, 75), ("2026-01", "2026-02", 200, 0), ("2026-02", "2026-02", 1, 0)]
     assert rows == 2
     assert goal is not None
-    assert (goal.state, goal.rate_before) == ("met", 0.25)
+    assert (goal.state, goal.why) == ("no evidence", "it takes 1 month(s) and two before them")
 
 
 def test_a_run_that_is_taken_up_again_records_nothing_twice(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
