@@ -426,6 +426,34 @@ def read(file: Path, output: Path | None, delimiter: str | None) -> None:
         click.echo(f"{file.name}: {line}", err=True)
 
 
+@cli.command(example="churnwatch campaigns --value 240")
+@click.option("--value", type=click.FloatRange(min=0, min_open=True), metavar="AMOUNT",
+              help="What a customer who stays is worth; then money is shown, too.")  # fmt: skip
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.pass_obj
+def campaigns(home: Path, value: float | None, json_: bool) -> None:
+    """Show whether campaigns worked: churn of treated against control, by action and month."""
+    from churnwatch.daemon import campaign_commands, listings
+    from churnwatch.daemon.reading import ledger_of
+
+    with ledger_of(home) as ledger:
+        found = campaign_commands.gather(ledger, value)
+        click.echo(listings.as_json(found) if json_ else campaign_commands.in_words(found))
+
+
+@cli.command(example="churnwatch churn")
+@click.option("--json", "json_", is_flag=True, help="As JSON, with every month of every cohort.")
+@click.pass_obj
+def churn(home: Path, json_: bool) -> None:
+    """Show who left by month, what is left of each cohort, what the rate comes to in a year, and the goal."""
+    from churnwatch.daemon import churn_commands, listings
+    from churnwatch.daemon.reading import ledger_of
+
+    with ledger_of(home) as ledger:
+        found = churn_commands.gather(ledger)
+        click.echo(listings.as_json(found) if json_ else churn_commands.in_words(found))
+
+
 @cli.command(example="churnwatch packages")
 @click.option("--last", is_flag=True, help="Show the last result without checking now.")
 @click.pass_obj

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from churnwatch.pipeline import bookkeeping, feature_store, files, ingest
+from churnwatch.pipeline.campaigns import CAMPAIGNS
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN
 from churnwatch.pipeline.engine import Engine
@@ -34,7 +35,7 @@ def compact(home: Home, ledger: Ledger, engine: Engine, kept: Sequence[KeptSet],
     stale, at = ledger.stale_parts({(each.dataset, each.definition) for each in kept}), iso(utc_now())
     ledger.add(*(PartReplacement(part, None, run, at) for part in stale))
     merged = 0
-    for dataset in (MAIN, REQUESTS, LABELS, *home.settings.sources):
+    for dataset in (MAIN, REQUESTS, LABELS, CAMPAIGNS, *home.settings.sources):
         over = [each for each in kept if each.plan.source == dataset and each.kind == "sums"]
         merged += merging.merge(dataset, None, "part", lambda scanned: f"SELECT * FROM {scanned} AS p", over)
     for each in kept:

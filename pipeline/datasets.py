@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from churnwatch.pipeline import bookkeeping, ingest, load, profile
+from churnwatch.pipeline.activity_intake import ActivityIntake
+from churnwatch.pipeline.campaign_intake import take_campaigns
+from churnwatch.pipeline.campaigns import CAMPAIGNS
 from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.late_intake import LateIntake
@@ -46,7 +49,9 @@ class Dataset:
 
 
 def role(settings: Settings, path: str) -> str:
-    """Return the name of the source that a file belongs to, or that it holds late labels; `MAIN` if neither."""
+    """Return the name of the source that a file belongs to, or that it holds late labels or campaigns; else `MAIN`."""
+    if settings.campaigning is not None and fits(path, settings.campaigning.files):
+        return CAMPAIGNS
     if settings.late_labels is not None and fits(path, settings.late_labels):
         return LABELS
     return next((name for name, source in settings.sources.items() if fits(path, source.files)), MAIN)
@@ -96,6 +101,7 @@ class Intake:
         self._profiles: dict[str, Profile] = {}  # by name: a customers' column may be called as a source's is shown
         self._requests: tuple[Opened, ...] = ()
         self._parts: list[Path] = []  # of the main data set
+        self._beside: dict[str, tuple[list[Path], Opened]] = {}  # new parts of sources, and the last file of each
         self._next_batch = 0
         self.warnings: list[str] = []
 
@@ -109,13 +115,17 @@ class Intake:
                 self._into(dataset, mine, promise_holdout=promise_holdout and dataset.is_main)
             if dataset.is_main and settings.late_labels is not None:
                 self._join_labels(dataset, there, promise_holdout=promise_holdout)
+            if dataset.is_main:
+                self._make_labels(dataset, promise_holdout=promise_holdout)
+                self._take_campaigns(dataset, there)
         warnings = [RunWarning(self._run, text) for text in self.warnings]
         self._ledger.add(*self._records, *self._profiles.values(), *warnings)
 
     def _into(self, dataset: Dataset, sources: Sequence[Source], *, promise_holdout: bool) -> None:
         home, settings = self._home, self._home.settings
         before = pinned(settings, self._ledger, dataset.name)
-        found = self._without_labels(load.classify(sources, dataset.schema, settings.csv, before))
+        found = load.classify(sources, dataset.schema, settings.csv, before)
+        found = self._without_labels(found) if dataset.is_main else found
         loaded = load.load(found.labelled, dataset.schema, settings.csv, self._local)
         ingested = ingest.ingest(
             loaded,
@@ -147,6 +157,8 @@ class Intake:
         if dataset.is_main:
             self._requests, self._parts = found.requests, [part.path for part in ingested.parts]
             self._next_batch = self._ledger.next_batch() + len(ingested.accounts)
+        elif loaded.opened:
+            self._beside[dataset.name] = [part.path for part in ingested.parts], loaded.opened[-1]
 
     def _join_labels(self, main: Dataset, sources: Sequence[Source], *, promise_holdout: bool) -> None:
         """Keep requests and labels, and put the rows that they make together into the main data set."""
@@ -170,9 +182,45 @@ class Intake:
             for each in profile.profile(main.schema, self._engine, scanned):
                 self._profiles[each.column_name] = bookkeeping.profile_record(self._run, each)
 
+    def _make_labels(self, main: Dataset, *, promise_holdout: bool) -> None:
+        """Make the rows to learn from, where a source tells who left and has news."""
+        home, rule = self._home, self._home.settings.churn
+        if rule is None or rule.source not in self._beside:
+            return
+        new_rows, told_by = self._beside[rule.source]
+        made = ActivityIntake(home, self._local, self._engine, main.schema, rule, self._run, self._at).take(
+            told_by,
+            [*paths(home, self._ledger, rule.source), *new_rows],
+            new_rows,
+            history=paths(home, self._ledger),
+            next_batch=self._next_batch,
+            promise_holdout=promise_holdout,
+        )
+        self._records += made.records
+        if made.parts:
+            for each in profile.profile(
+                main.schema, self._engine, self._engine.scan([part.path for part in made.parts])
+            ):
+                self._profiles[each.column_name] = bookkeeping.profile_record(self._run, each)
+
+    def _take_campaigns(self, main: Dataset, sources: Sequence[Source]) -> None:
+        campaigns = [source for source in sources if role(self._home.settings, source.file.path) == CAMPAIGNS]
+        if campaigns:
+            pin, history = (
+                pinned(self._home.settings, self._ledger, CAMPAIGNS),
+                paths(self._home, self._ledger, CAMPAIGNS),
+            )
+            self._records += take_campaigns(
+                campaigns, main.schema, self._home, self._local, self._engine, self._run, self._at, pin, history
+            )
+
     def _without_labels(self, found: Classified) -> Classified:
         """Refuse files that should hold outcomes and have none, instead of taking them for requests to score."""
         labels = self._home.settings.labels
+        if self._home.settings.churn is not None:
+            reason = f"line 1: it has the column `{self._home.settings.target}`, which `churn` makes of a source's rows"
+            refused = (*found.refused, *(Refused(each.source, reason) for each in found.labelled))
+            return Classified((), found.requests, refused)
         wrong = [each for each in found.requests if labels and fits(each.source.file.path, labels)]
         reason = f"line 1: `labels` says that it holds outcomes, but it has no column `{self._home.settings.target}`"
         refused = (*found.refused, *(Refused(each.source, reason) for each in wrong))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from churnwatch.pipeline import aggregates, bookkeeping, datasets, feature_store, features, files, ingest, snapshots
+from churnwatch.pipeline.activity import Activity
 from churnwatch.pipeline.aggregates import ID, SNAPSHOT, Plan
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.engine import Engine, name
@@ -24,6 +25,7 @@ from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Aggregated
 from churnwatch.pipeline.schema import Schema, check_names
 from churnwatch.pipeline.settings import Column, ColumnType, Home, Settings
+from churnwatch.pipeline.settings_campaigns import ChurnRule
 
 
 class Pairs(StrEnum):
@@ -159,7 +161,14 @@ class FeatureStep:
         assert self._dataset is not None  # noqa: S101 - asked only where there are rows
         if pairs is Pairs.PAST:
             return snapshots.past_rows(self.home.settings, self.schema, self._dataset)
+        if self.home.settings.churn is not None:
+            return snapshots.active_rows(self.schema, self._active(self.home.settings.churn), self.moment)
         return snapshots.current_rows(self.schema, self._dataset, self.moment)
+
+    def _active(self, rule: ChurnRule) -> str:
+        """Return the query of the customers who have not left by their activity."""
+        rows = self.engine.scan(self._paths(rule.source))
+        return Activity(rule, self.home.settings.sources[rule.source], rows).active(self.moment)
 
     def _extend(self, data: SourceData, pairs: Pairs, base: str, ledger: Ledger, run: int) -> None:
         """Append what this run adds to the partial aggregates of one source, in one transaction."""
@@ -207,6 +216,8 @@ class FeatureStep:
             part for each in self.kept_sets(pairs) for part in ledger.parts(each.dataset, definition=each.definition)
         ]
         timeless = [part for plan in self._plans if plan.time is None for part in ledger.parts(plan.source)]
+        rule = settings.churn if pairs is Pairs.NOW else None
+        active = [] if rule is None else [repr(rule), *(part.part for part in ledger.parts(rule.source))]
         return [
             [part.part for part in (*ledger.parts(), *timeless, *kept) if part.rows],
             [(plan.definition, [feature.name for feature in plan.features]) for plan in self._plans],
@@ -215,6 +226,7 @@ class FeatureStep:
             [settings.snapshot, settings.horizon, settings.key, settings.on_conflict],
             [settings.target, settings.positive, settings.id, settings.date],
             str(self.moment) if pairs is Pairs.NOW else None,
+            *active,
         ]
 
     def _featured(self, pairs: Pairs, base: str, kept: Mapping[tuple[str, str], str] | None = None) -> str:

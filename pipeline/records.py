@@ -458,6 +458,67 @@ class GroupCount:
 
 
 @dataclass(frozen=True, slots=True)
+class MonthlyChurn:
+    """Who left in a month, of those who were active in it; recorded wherever that changed (table `monthly_churn`)."""
+
+    run: int
+    month: str  # 2026-03
+    active: int
+    churned: int
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CohortMonth:
+    """Customers first seen in one month, as they were in another one (table `cohorts`)."""
+
+    run: int
+    cohort: str  # the month in which they were first seen
+    month: str
+    active: int
+    churned: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoalProgress:
+    """How the goal of less churn stood as of a month; recorded wherever that changed (table `goal_progress`)."""
+
+    run: int
+    month: str
+    less_churn: float  # in points of the monthly rate, as a share
+    months: int
+    state: str  # met, not met, no evidence
+    rate_before: float | None  # that the months are held against
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignEffect:
+    """What came of a campaign; recorded wherever that changed (table `campaign_effects`). Intervals are of 95 %."""
+
+    run: int
+    action: str
+    month: str
+    treated: int
+    control: int
+    treated_known: int  # with an outcome
+    control_known: int
+    treated_churned: int
+    control_churned: int
+    contradicting: int  # said to be both
+    is_over: int  # whether the window has passed
+    less_churn: float | None  # share of the control who left less that of the treated; None: nothing can be said
+    less_churn_low: float | None
+    less_churn_high: float | None
+    saved: float | None  # customers
+    saved_low: float | None
+    saved_high: float | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A request to score whose rows are kept, so that labels which arrive later can be joined to them."""
 

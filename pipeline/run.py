@@ -30,6 +30,7 @@ from churnwatch.pipeline import (
     estimating,
     explaining,
     files,
+    follow_up,
     intake,
     learning,
     predicting,
@@ -39,6 +40,7 @@ from churnwatch.pipeline import (
     schemas,
     taking,
 )
+from churnwatch.pipeline.campaigns import CAMPAIGNS
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import MAIN, Dataset, fits, of_main, role
 from churnwatch.pipeline.engine import DuckDB, Engine, duckdb_engine
@@ -87,7 +89,7 @@ def recover(home: Home, ledger: Ledger, *, why: str = "the process ended before 
         (home.ingested, "part*"),
         (home.ingested, "ingestedfiles*"),
         *((home.ingested, f"{pairs}*") for pairs in Pairs),
-        *((home.ingested / source, "*") for source in (REQUESTS, LABELS, *home.settings.sources)),
+        *((home.ingested / source, "*") for source in (REQUESTS, LABELS, CAMPAIGNS, *home.settings.sources)),
         (home.ingested / QUARANTINE, "run-*"),
         (home.models, "v*"),
         (home.predictions, "run-*"),
@@ -277,6 +279,10 @@ class _Recorded:
         if bucketing.is_due(at):
             with self._step("buckets"):
                 bucketing.sort_customers(at)
+        if at.has_news() or at.has_news_of_campaigns():
+            with self._step("follow up"):
+                follow_up.count_churn(at)
+                follow_up.measure_campaigns(at)
         with self._step("compact"):
             taking.compact_parts(at)
         return line, tuple(dict.fromkeys(at.warnings))  # a step that is made again says again what is kept of it

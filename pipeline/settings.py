@@ -22,9 +22,10 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from churnwatch.pipeline import settings_campaigns, settings_offers
 from churnwatch.pipeline import settings_forms as forms
-from churnwatch.pipeline import settings_offers
 from churnwatch.pipeline.errors import SettingsError
+from churnwatch.pipeline.settings_campaigns import Campaigns, ChurnRule, Goal
 from churnwatch.pipeline.settings_offers import Buckets, By, Offer, Value
 
 FILE_NAME = "settings.yaml"
@@ -242,6 +243,11 @@ class Settings(_Checked, frozen=True):
     horizon: Days = "0d"
     expressions: dict[str, Name] = {}  # further features, as SQL over the others
 
+    churn: ChurnRule | None = None  # who left is told by a source's rows, not by labels
+    campaigns: Campaigns | Name | None = None  # files that say what was done for whom
+    holdback: Share = 0.0  # of the customers who would be made an offer, left alone to learn what offers do
+    goal: Goal | None = None
+
     engine: Annotated[str, Meta(pattern=forms.ENGINE)] = "duckdb"
     memory_gb: Annotated[float, Meta(ge=0.25)] | None = None  # of the embedded engine; beyond it, it spills to disk
 
@@ -298,7 +304,15 @@ class Settings(_Checked, frozen=True):
     @property
     def declared(self) -> dict[str, Column]:
         """The declared columns in full, also where only a type was named."""
+        if self.churn is not None:
+            made = ((self.id, ColumnType.TEXT), (self.date, ColumnType.DATE), (self.target, ColumnType.INTEGER))
+            return {column: Column(type=kind, required=True) for column, kind in made if column is not None}
         return _in_full(self.columns)
+
+    @property
+    def campaigning(self) -> Campaigns | None:
+        """The campaigns in full, also where only their glob was named; None: there are none."""
+        return Campaigns(files=self.campaigns) if isinstance(self.campaigns, str) else self.campaigns
 
     @property
     def latest_key(self) -> tuple[str, ...]:
@@ -382,8 +396,9 @@ class Home(Struct, frozen=True):
 
     @property
     def subfolders(self) -> tuple[str, ...]:
-        """Folders below the source folder in which files of `sources`, or late labels, land."""
+        """Folders below the source folder in which files of `sources`, late labels or campaigns land."""
         globs = [self.settings.late_labels or "", *(source.files for source in self.settings.sources.values())]
+        globs += [self.settings.campaigning.files] if self.settings.campaigning else []
         return tuple(sorted({glob.split("/")[0] for glob in globs if "/" in glob}))
 
     def folders(self) -> tuple[Path, ...]:
@@ -528,6 +543,9 @@ def _check_together(settings: Settings) -> None:
     _check_window(settings)
     _check_drift(settings)
     _check_offers(settings)
+    if settings.campaigning is not None:
+        _check_glob("at `$.campaigns`", settings.campaigning.files)
+    settings_campaigns.check(settings)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
 
@@ -767,5 +785,5 @@ def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:
 
 def _names() -> Iterator[str]:
     for struct in (Settings, Column, SourceTable, Pull, Csv, Training, Gate, Drifting, Retrain, Packages, Value, Offer,
-                   Buckets):  # fmt: skip
+                   Buckets, Campaigns, Goal, ChurnRule):  # fmt: skip
         yield from struct.__struct_fields__

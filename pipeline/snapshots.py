@@ -12,7 +12,7 @@ from churnwatch.pipeline.aggregates import ID, SNAPSHOT
 from churnwatch.pipeline.engine import name, timestamp
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.features import current_customers
-from churnwatch.pipeline.schema import ROW_COLUMNS, Schema
+from churnwatch.pipeline.schema import ROW_COLUMNS, SQL_TYPES, Schema
 from churnwatch.pipeline.settings import Settings
 
 _DAY = dt.timedelta(days=1)
@@ -83,6 +83,19 @@ def current_rows(schema: Schema, dataset: str, moment: dt.datetime) -> str:
     """Return the query of the customers as they are now; whether they leave is not known, so they have no target."""
     customers = current_customers(schema, dataset) or ""
     return _rows(schema, customers, timestamp(moment), keep_target=False)
+
+
+def active_rows(schema: Schema, active: str, moment: dt.datetime) -> str:
+    """Return the query of customers who are told by their activity; `active` is the query of their ids (`_cw_id`)."""
+    made = {schema.id: ID, schema.date: timestamp(moment)}
+    kinds = {column: SQL_TYPES[kind.type] for column, kind in schema.columns.items()}
+    columns = [f"{made.get(column, f'CAST(NULL AS {kinds[column]})')} AS {name(column)}" for column in schema.names]
+    ours = ", ".join(columns)
+    return (
+        f"SELECT {ours}, CAST(0 AS BIGINT) AS _h, CAST(0 AS BIGINT) AS _h2, CAST(0 AS BIGINT) AS _batch,"
+        f" row_number() OVER (ORDER BY {ID}) AS _line, false AS _holdout, {ID}, {timestamp(moment)} AS {SNAPSHOT}"
+        f" FROM ({active}) r"
+    )
 
 
 def asked_rows(settings: Settings, schema: Schema, query: str, moment: dt.datetime) -> str:

@@ -42,6 +42,8 @@ def no_news(at: Workspace) -> str:
     """Say in one sentence why there is nothing to learn."""
     if at.has_news_of_sources():
         return "New rows of sources, and no new label to learn from; the customers are predicted anew."
+    if at.has_news_of_campaigns():
+        return "New rows of campaigns, and no new label to learn from."
     states = at.ledger.run_file_states(at.run)
     if any(row["state"] == FileState.INGESTED for row in states):
         return "Nothing new to learn from: no labelled row that was not there before."

@@ -5,12 +5,13 @@ What is computed here is computed once for all steps, when the first of them ask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from churnwatch.pipeline import datasets, features, predict, registry
+from churnwatch.pipeline.campaigns import CAMPAIGNS
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.datasets import Dataset, paths, pinned, role
 from churnwatch.pipeline.engine import DuckDB, Engine, name
@@ -182,9 +183,15 @@ class Workspace(Surroundings):
 
     def has_news_of_sources(self) -> bool:
         """Tell whether the run brought new rows of sources."""
+        return self._has_rows_of(self.home.settings.sources)
+
+    def has_news_of_campaigns(self) -> bool:
+        """Tell whether the run brought new rows of campaigns."""
+        return self._has_rows_of((CAMPAIGNS,))
+
+    def _has_rows_of(self, roles: Container[str]) -> bool:
         states = self.ledger.run_file_states(self.run)
-        sources = self.home.settings.sources
-        return any(row["accepted"] and role(self.home.settings, row["path"]) in sources for row in states)
+        return any(row["accepted"] and role(self.home.settings, row["path"]) in roles for row in states)
 
     @cached_property
     def batches(self) -> list[Batch]:

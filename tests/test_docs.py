@@ -37,6 +37,7 @@ from churnwatch.pipeline.settings import (
     Value,
     parse,
 )
+from churnwatch.pipeline.settings_campaigns import Campaigns, ChurnRule, Goal
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -117,6 +118,16 @@ def test_every_setting_of_values_and_offers_is_documented_and_every_documented_o
     kind: str, struct: type[msgspec.Struct]
 ) -> None:
     assert _documented(kind).keys() == set(struct.__struct_fields__)
+
+
+@pytest.mark.parametrize(("where", "kind"), [("campaigns", Campaigns), ("a goal", Goal), ("churn", ChurnRule)])
+def test_every_setting_of_what_may_be_given_in_full_is_documented(where: str, kind: type[msgspec.Struct]) -> None:
+    documented = _documented(f"in {where}")
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    assert documented.keys() == fields.keys()
+    assert {name for name, said in documented.items() if said == "must be given"} == {
+        name for name, field in fields.items() if field.required
+    }
 
 
 def test_every_section_of_settings_is_known_here() -> None:
@@ -252,3 +263,10 @@ def test_settings_shown_in_the_page_on_sources_are_valid() -> None:
     [shown] = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
     given = parse(shown)
     assert [plan.source for plan in plans(given)] == ["bills", "calls"]
+
+
+def test_settings_shown_in_the_page_on_churn_are_valid() -> None:
+    [shown] = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs" / "churn.md").read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    assert parse(shown).churn == ChurnRule(source="purchases", inactive_days=90)

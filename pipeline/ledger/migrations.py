@@ -576,6 +576,70 @@ def m010_buckets(db: Database) -> None:
 
 
 @ledger_migrations()
+def m011_campaigns(db: Database) -> None:
+    """Keep what came of customers: by month, by cohort, against the goal, and of campaigns."""
+    for statement in (
+        """CREATE TABLE monthly_churn (
+            run INTEGER NOT NULL REFERENCES runs,
+            month TEXT NOT NULL,
+            active INTEGER NOT NULL,
+            churned INTEGER NOT NULL,
+            rate REAL NOT NULL,
+            low REAL NOT NULL,
+            high REAL NOT NULL,
+            PRIMARY KEY (month, run)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE cohorts (
+            run INTEGER NOT NULL REFERENCES runs,
+            cohort TEXT NOT NULL,
+            month TEXT NOT NULL,
+            active INTEGER NOT NULL,
+            churned INTEGER NOT NULL,
+            PRIMARY KEY (cohort, month, run)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE goal_progress (
+            run INTEGER PRIMARY KEY REFERENCES runs,
+            month TEXT NOT NULL,
+            less_churn REAL NOT NULL,
+            months INTEGER NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('met', 'not met', 'no evidence')),
+            rate_before REAL,
+            why TEXT NOT NULL
+        ) STRICT""",
+        """CREATE TABLE campaign_effects (
+            run INTEGER NOT NULL REFERENCES runs,
+            action TEXT NOT NULL,
+            month TEXT NOT NULL,
+            treated INTEGER NOT NULL,
+            control INTEGER NOT NULL,
+            treated_known INTEGER NOT NULL,
+            control_known INTEGER NOT NULL,
+            treated_churned INTEGER NOT NULL,
+            control_churned INTEGER NOT NULL,
+            contradicting INTEGER NOT NULL,
+            is_over INTEGER NOT NULL CHECK (is_over IN (0, 1)),
+            less_churn REAL,
+            less_churn_low REAL,
+            less_churn_high REAL,
+            saved REAL,
+            saved_low REAL,
+            saved_high REAL,
+            note TEXT,
+            PRIMARY KEY (month, action, run)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE VIEW churn_by_month AS
+            SELECT * FROM monthly_churn m WHERE run = (SELECT max(run) FROM monthly_churn WHERE month = m.month)""",
+        """CREATE VIEW cohorts_by_month AS
+            SELECT * FROM cohorts c
+            WHERE run = (SELECT max(run) FROM cohorts WHERE cohort = c.cohort AND month = c.month)""",
+        """CREATE VIEW campaign_results AS
+            SELECT * FROM campaign_effects e
+            WHERE run = (SELECT max(run) FROM campaign_effects WHERE month = e.month AND action = e.action)""",
+    ):
+        db.execute(statement)
+
+
+@ledger_migrations()
 def m013_curves(db: Database) -> None:
     """Keep what the curves of a version on the holdout are drawn from, and what it said of groups of customers."""
     for statement in (
@@ -627,6 +691,7 @@ NAMES = frozenset(
         "m008_regression",
         "m009_reasons",
         "m010_buckets",
+        "m011_campaigns",
         "m013_curves",
         "m014_warnings",
     }

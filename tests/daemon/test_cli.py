@@ -217,6 +217,7 @@ def test_a_run_is_shown_with_files_steps_timings_and_metrics(
     assert found["run"]["decision"] == "promoted"
     assert [step["step"] for step in found["steps"]] == [
         "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "explain", "buckets",
+        "follow up",
         "compact"]  # fmt: skip
     assert all(step["wall_s"] >= 0 for step in found["steps"])
     assert [each["path"] for each in found["files"]] == [months[2].name]

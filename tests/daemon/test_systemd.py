@@ -132,6 +132,7 @@ def test_a_run_is_said_step_by_step(
         "predict",
         "explain",
         "buckets",
+        "follow up",
         "compact",
         "report",
     )

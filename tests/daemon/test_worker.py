@@ -89,6 +89,7 @@ def test_an_early_child_waits_then_does_what_it_is_told_and_says_how_far_it_is(
         "predict",
         "explain",
         "buckets",
+        "follow up",
         "compact",
         "report",
     ]

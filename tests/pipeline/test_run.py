@@ -131,7 +131,8 @@ def test_a_first_drop_becomes_a_release_with_predictions(home: Home, telco: tupl
         assert ledger.problems() == []
         assert ledger.row_totals() == {"read": 240, "accepted": 240, "duplicate": 0, "quarantined": 0}
         assert {row["step"] for row in ledger.steps(1)} == {
-            "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "buckets",
+            "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "explain", "buckets",
+            "follow up",
             "compact"}  # fmt: skip
         [prediction] = ledger.predictions(1)
     stayed = pd.read_csv(telco[0]).query("Churn == 'No'")
@@ -290,7 +291,19 @@ def test_progress_is_told_step_by_step(home: Home, telco: tuple[Path, ...]) -> N
     told: list[str] = []
     with Ledger.open(home.ledger) as ledger:
         run.work(home, ledger, reason="drop", progress=told.append)
-    assert told == ["ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "buckets", "compact"]
+    assert told == [
+        "ingest",
+        "test champion",
+        "drift",
+        "train",
+        "evaluate",
+        "promote",
+        "predict",
+        "explain",
+        "buckets",
+        "follow up",
+        "compact",
+    ]
 
 
 def test_only_stable_files_are_taken(home: Home, telco: tuple[Path, ...]) -> None:

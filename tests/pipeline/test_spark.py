@@ -15,11 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from churnwatch.pipeline import profile
+from churnwatch.pipeline import campaigns, churn_rate, profile
+from churnwatch.pipeline.activity import Activity
 from churnwatch.pipeline.engine import DuckDB, Engine, literal, name
 from churnwatch.pipeline.errors import DataError, SettingsError
 from churnwatch.pipeline.schema import Schema
-from churnwatch.pipeline.settings import Column, ColumnType
+from churnwatch.pipeline.settings import Column, ColumnType, SourceTable
+from churnwatch.pipeline.settings_campaigns import Campaigns, ChurnRule
 from churnwatch.pipeline.spark import Spark, spark_engine
 
 pytestmark = [pytest.mark.spark, pytest.mark.usefixtures("spark_server")]
@@ -364,3 +366,57 @@ def test_a_server_that_dies_is_said_at_once_and_another_session_works(spark_serv
         spark_server.start()
     with spark_engine(spark_server.url, exchange) as engine:
         assert engine.rows("SELECT 1 AS a") == [(1,)]
+
+
+# -- what came of customers ------------------------------------------------------------------------------------
+
+FOLLOWED = Schema(
+    columns={
+        "who": Column(type=ColumnType.TEXT),
+        "at": Column(type=ColumnType.DATE),
+        "left": Column(type=ColumnType.INTEGER),
+    },
+    target="left",
+    positive="1",
+    id="who",
+    date="at",
+)
+
+
+def _followed(engine: Engine, folder: Path) -> list[Any]:
+    """Return campaigns, monthly churn and labels by activity, as one engine tells them of the same rows."""
+    rows, done = engine.scan([folder / "rows.parquet"]), [folder / "done.parquet"]
+    engine.table("timed", f"SELECT r.*, r.at AS {campaigns.TIME} FROM {rows} r")
+    source = SourceTable(files="*", key="who", time="at", columns={})
+    months = [dt.datetime(2026, month, 1) for month in (2, 3, 4)]  # noqa: DTZ001
+    made = [Activity(rule, source, rows) for rule in
+            (ChurnRule(source="x", inactive_days=30), ChurnRule(source="x", expiry="until", grace_days=5))]  # fmt: skip
+    return [
+        campaigns.outcomes(FOLLOWED, engine, done, "timed", Campaigns(files="*", days=40, label_days=10)),
+        churn_rate.count(FOLLOWED, engine, rows),
+        *(sorted(engine.rows(query)) for each in made for month in months
+          for query in (each.labels(month), each.active(month))),
+    ]  # fmt: skip
+
+
+def test_what_came_of_customers_is_told_the_same_on_both_engines(spark: Spark, engine: DuckDB, tmp_path: Path) -> None:
+    day = dt.timedelta(days=1)
+    numbers = range(300)
+    times = [dt.datetime(2026, 1, 1) + (number * 37 % 110) * day for number in numbers]  # noqa: DTZ001
+    pq.write_table(pa.table({
+        "who": [f"c{number % 40}" for number in numbers],
+        "at": times,
+        "until": [at + (number % 30) * day for number, at in zip(numbers, times, strict=True)],
+        "left": [number % 3 // 2 if number % 11 else None for number in numbers],
+        "_batch": list(numbers),
+        "_line": list(numbers),
+    }), tmp_path / "rows.parquet")  # fmt: skip
+    pq.write_table(pa.table({
+        "who": [f"c{number % 40}" for number in range(60)],
+        "date": times[:60],
+        "action": [["call", "it's \\ \"new\""][number % 2] for number in range(60)],
+        "treated": [number % 2 if number < 50 else None for number in range(60)],
+    }), tmp_path / "done.parquet")  # fmt: skip
+    found = _followed(engine, tmp_path)
+    assert all(found)
+    assert _followed(spark, tmp_path) == found

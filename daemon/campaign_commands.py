@@ -1,0 +1,55 @@
+"""`campaigns`: what came of each campaign, as rows and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from churnwatch.daemon.listings import table
+from churnwatch.pipeline.ledger import follow_up
+from churnwatch.pipeline.ledger.reader import Reader
+
+_PARTS = ("", "_low", "_high")
+
+
+def gather(ledger: Reader, value: float | None) -> list[dict[str, Any]]:
+    """Return what came of each campaign, with money where it is said what a customer is worth."""
+    found = [asdict(each) for each in follow_up.campaign_effects(ledger)]
+    for row in found if value is not None else ():
+        row |= {f"money{part}": _worth(row[f"saved{part}"], value) for part in _PARTS}
+    return found
+
+
+def _worth(saved: float | None, value: float | None) -> float | None:
+    return None if saved is None or value is None else saved * value
+
+
+def in_words(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the campaigns as a table, with a line on how to read it."""
+    if not rows:
+        return "No campaigns yet: name their files with `campaigns` in settings.yaml (see docs/campaigns.md)."
+    spans = ("saved", "money") if "money" in rows[0] else ("saved",)
+    cells = (
+        (row["month"], row["action"], *_side(row, "treated"), *_side(row, "control"), _points(row),
+         *(_span(row, each) for each in spans), row["note"])
+        for row in rows
+    )  # fmt: skip
+    headers = ("month", "action", "treated", "left", "control", "left", "points less (95 %)", *spans, "")
+    return table(cells, headers, numbers=False)
+
+
+def _side(row: dict[str, Any], side: str) -> tuple[str, str | None]:
+    """Return the customers of one side, and which share of those with an outcome left."""
+    known = row[f"{side}_known"]
+    return f"{row[side]:,}", f"{row[f'{side}_churned'] / known:.1%}" if known else None
+
+
+def _points(row: dict[str, Any]) -> str | None:
+    value, low, high = (row[f"less_churn{part}"] for part in _PARTS)
+    return None if value is None else f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _span(row: dict[str, Any], what: str) -> str | None:
+    value, low, high = (row[f"{what}{part}"] for part in _PARTS)
+    return None if value is None else f"{value:,.0f} ({low:,.0f} to {high:,.0f})"

@@ -1,0 +1,113 @@
+"""The steps that look at what came of customers: the monthly rate and the goal, and whether campaigns worked.
+
+Only what is other than the ledger's newest is recorded, so a step that is done again does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pyarrow as pa
+
+from churnwatch.pipeline import campaigns, churn_rate, datasets, features
+from churnwatch.pipeline.campaigns import CAMPAIGNS, Campaign
+from churnwatch.pipeline.churn_rate import month_name
+from churnwatch.pipeline.clock import from_iso
+from churnwatch.pipeline.effects import effect
+from churnwatch.pipeline.engine import name
+from churnwatch.pipeline.ledger import follow_up as known
+from churnwatch.pipeline.proportions import Interval
+from churnwatch.pipeline.records import CampaignEffect, CohortMonth, GoalProgress, MonthlyChurn
+from churnwatch.pipeline.workspace import Workspace
+
+
+def count_churn(at: Workspace) -> None:
+    """Record the monthly rate, the cohorts and how the goal stands, where that can be told and something is new."""
+    customers = _customers(at)
+    if customers is None or None in (at.schema.id, at.schema.date) or at.schema.predicts_amounts:
+        return
+    cohorts = churn_rate.count(at.schema, at.engine, customers)
+    if not cohorts:
+        return
+    months = churn_rate.by_month(cohorts)
+    with at.ledger.transaction():
+        before = {each.month: each for each in known.monthly_churn(at.ledger)}
+        at.ledger.add_all(each for each in _months(at.run, months) if _is_new(each, before.get(each.month)))
+        told = {(each.cohort, each.month): each for each in known.cohorts(at.ledger)}
+        rows = [
+            CohortMonth(at.run, month_name(each.cohort), month_name(each.month), each.active, each.churned)
+            for each in cohorts
+        ]
+        at.ledger.add_all(each for each in rows if _is_new(each, told.get((each.cohort, each.month))))
+        _record_goal(at, months)
+
+
+def _is_new(
+    record: MonthlyChurn | CohortMonth | CampaignEffect | GoalProgress,
+    before: MonthlyChurn | CohortMonth | CampaignEffect | GoalProgress | None,
+) -> bool:
+    return before is None or replace(record, run=before.run) != before
+
+
+def _months(run: int, months: list[churn_rate.MonthCount]) -> Iterator[MonthlyChurn]:
+    for each in months:
+        rate = each.rate
+        yield MonthlyChurn(run, month_name(each.month), each.active, each.churned, rate.value, rate.low, rate.high)
+
+
+def _record_goal(at: Workspace, months: list[churn_rate.MonthCount]) -> None:
+    wanted = at.home.settings.goal
+    if wanted is None:
+        return
+    found = churn_rate.goal(wanted, months)
+    record = GoalProgress(at.run, month_name(months[-1].month), wanted.less_churn, wanted.months, found.state.value,
+                          found.before, found.why)  # fmt: skip
+    if _is_new(record, known.goal(at.ledger)):
+        at.ledger.add(record)
+
+
+def _customers(at: Workspace) -> str | None:
+    """Return what stands after FROM to read the customers' rows without features; None before there are any."""
+    parts = datasets.paths(at.home, at.ledger)
+    return features.dataset(at.schema, at.engine, parts, key=at.home.settings.latest_key) if parts else None
+
+
+def measure_campaigns(at: Workspace) -> None:
+    """Record what became of the customers of each campaign, where something is new."""
+    given, parts, customers = (
+        at.home.settings.campaigning,
+        datasets.paths(at.home, at.ledger, CAMPAIGNS),
+        _customers(at),
+    )
+    if given is None or not parts or customers is None:
+        return
+    found = campaigns.outcomes(at.schema, at.engine, parts, _timed(at, customers), given)
+    before = {(each.action, each.month): each for each in known.campaign_effects(at.ledger)}
+    records = (_record(at.run, each) for each in found)
+    at.ledger.add_all(each for each in records if _is_new(each, before.get((each.action, each.month))))
+
+
+def _timed(at: Workspace, customers: str) -> str:
+    """Return what stands after FROM to read the customers' rows with their time: the date, or when their run began."""
+    if at.schema.date is not None:
+        return f"(SELECT r.*, r.{name(at.schema.date)} AS {campaigns.TIME} FROM {customers} r)"
+    arrivals = {batch: from_iso(when).replace(tzinfo=None) for batch, when in known.arrivals(at.ledger)}
+    at.engine.table("arrivals", pa.table({
+        "_batch": pa.array(list(arrivals), pa.int64()),
+        "_cw_at": pa.array(list(arrivals.values()), pa.timestamp("us")),
+    }))  # fmt: skip
+    return f"(SELECT r.*, a._cw_at AS {campaigns.TIME} FROM {customers} r JOIN arrivals a ON a._batch = r._batch)"
+
+
+def _record(run: int, found: Campaign) -> CampaignEffect:
+    told, treated, control = effect(found), found.treated, found.control
+    return CampaignEffect(
+        run, found.action, found.month, treated.customers, control.customers, treated.known, control.known,
+        treated.churned, control.churned, found.contradicting, int(found.is_over),
+        *_values(told.less_churn), *_values(told.saved), told.note,
+    )  # fmt: skip
+
+
+def _values(found: Interval | None) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if found is None else (found.value, found.low, found.high)
