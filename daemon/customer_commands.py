@@ -34,7 +34,8 @@ _EARNED = {"expected_profit": "offers earn", "profit_at_half": "at half", "profi
 _VALUES = ("low", "median", "high")
 _RULE = """\
 An offer earns p·s·(V − D) − (1 − p)·a·D − c; `at half` and `at 1.5 times`: the same offers if save rates are so.
-`pays at V`: above which probability it pays for a customer of that value; a tenth, half, nine tenths are below."""
+`pays at V`: above which probability it pays for a customer of low, median and high value (10, 50, 90 % are below)."""
+_UNPRICED = "Without a save rate no profit is claimed of an offer, and it is made to nobody."
 
 
 def look(folder: Path, *, bucket: str | None, top: int | None) -> dict[str, Any]:
@@ -189,26 +190,25 @@ def _offers(rows: Sequence[Row]) -> str:
     values = list(dict.fromkeys(value for which in _VALUES if (value := rows[0][f"{which}_value"]) is not None))
     shown = table(
         (
-            [row["offer"], row["discount"], f"{row['cost']:g}", _maybe(_percent, row["save_rate"]),
-             _percent(row["take_up"]), "call" if row["call"] else None, f"{row['customers']:,}",
-             f"{row['waiting']:,}" if row["waiting"] else None, *(_maybe(_whole, row[key]) for key in _EARNED),
-             *_pays_from(row, values)]
+            [f"{row['offer']} (call)" if row["call"] else row["offer"], row["discount"], f"{row['cost']:g}",
+             _maybe(_percent, row["save_rate"]), _percent(row["take_up"]), f"{row['customers']:,}",
+             *(_maybe(_whole, row[key]) for key in _EARNED), _pays_from(row, values)]
             for row in rows
         ),
-        ["offer", "discount", "cost", "save rate", "take-up", "by", "made to", "no call left", "earns", "at half",
-         "at 1.5 times", *(f"pays at {_whole(value)}" for value in values)],
+        ["offer", "discount", "cost", "saves", "taken", "made to", "earns", "at half", "at 1.5 times",
+         f"pays at V = {' / '.join(map(_whole, values))}"],
     )  # fmt: skip
-    said = f"{_RULE}\n{shown}"
-    if any(row["save_rate"] is None for row in rows):
-        said += "\nWithout a save rate no profit is claimed of an offer, and it is made to nobody."
-    return said
+    waiting = (f"{row['waiting']:,} more in B would be worth a `{row['offer']}`, and no call is left (call_capacity)."
+               for row in rows if row["waiting"])  # fmt: skip
+    unpriced = any(row["save_rate"] is None for row in rows)
+    return "\n".join([_RULE, shown, *waiting, *([_UNPRICED] if unpriced else [])])
 
 
-def _pays_from(row: Row, values: Sequence[float]) -> list[str | None]:
+def _pays_from(row: Row, values: Sequence[float]) -> str | None:
     if row["expected_profit"] is None:
-        return [None] * len(values)
+        return None
     bounds = {row[f"{which}_value"]: row[f"threshold_at_{which}"] for which in _VALUES}
-    return ["never" if bounds[value] is None else f"p > {bounds[value]:.3f}" for value in values]
+    return "p > " + " / ".join("never" if bounds[value] is None else f"{bounds[value]:.2f}" for value in values)
 
 
 def _customers(identity: str | None, rows: Sequence[Row], *, amounts: bool) -> str:
