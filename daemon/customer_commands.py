@@ -217,7 +217,7 @@ def _customers(identity: str | None, rows: Sequence[Row], *, amounts: bool) -> s
     columns = {
         "place": "place", "id": identity or "id", "bucket": "bucket", "former_bucket": "was",
         "probability": "probability", "expected_loss": "amount" if amounts else "expected loss", "offer": "offer",
-        "expected_profit": "earns", "raises": "why", "lowers": "held back by",
+        "expected_profit": "earns", "raises": "why",
     }  # fmt: skip
     return _listing(columns, rows)
 
@@ -273,10 +273,12 @@ def _of_one(path: Path, identity: str) -> dict[str, Any] | None:
 
 
 def history_in_words(identity: str, rows: Sequence[Row]) -> str:
-    """Return one customer's history for the terminal, newest first."""
+    """Return one customer's history for the terminal, newest first, and the newest reasons."""
     columns = {
         "run": "run", "created_at": "began (UTC)", "version": "model", "probability": "probability",
         "amount": "amount", "bucket": "bucket", "expected_loss": "expected loss", "offer": "offer",
-        "expected_profit": "earns", "raises": "why", "lowers": "held back by",
+        "expected_profit": "earns",
     }  # fmt: skip
-    return f"{identity}\n\n{_listing(columns, rows)}"
+    said = [f"{word}: {rows[0][side]}" for side, word in (("raises", "why"), ("lowers", "held back by"))
+            if rows[0].get(side)]  # fmt: skip
+    return "\n".join([identity, "", _listing(columns, rows), *said])

@@ -126,14 +126,18 @@ def _wanted(home: Home, ledger: Path) -> Iterator[_Wanted]:
             for path in sorted(folder.glob("*")):
                 if path.name not in known:
                     yield _Wanted(path, f"{_MODELS}/{model.folder}/{path.name}")
-        for row in reader.predictions():
-            path = home.predictions / row["path"]
-            yield _Wanted(path, f"{_PREDICTIONS}/{row['path']}", row["sha256"])
-            yield _Wanted(path.with_suffix(".csv"), f"{_PREDICTIONS}/{path.with_suffix('.csv').name}")
-        for each in customers.bucketings(reader):
-            yield _Wanted(home.predictions / each.path, f"{_PREDICTIONS}/{each.path}", each.sha256)
+        yield from _predictions(home, reader)
     for path in sorted((home.ingested / QUARANTINE).glob("run-*.parquet")):
         yield _Wanted(path, f"{_INGESTED}/{QUARANTINE}/{path.name}")
+
+
+def _predictions(home: Home, reader: Reader) -> Iterator[_Wanted]:
+    for row in reader.predictions():
+        path = home.predictions / row["path"]
+        yield _Wanted(path, f"{_PREDICTIONS}/{row['path']}", row["sha256"])
+        yield _Wanted(path.with_suffix(".csv"), f"{_PREDICTIONS}/{path.with_suffix('.csv').name}")
+    for each in customers.bucketings(reader):
+        yield _Wanted(home.predictions / each.path, f"{_PREDICTIONS}/{each.path}", each.sha256)
 
 
 def _link(source: Path, target: Path) -> None:

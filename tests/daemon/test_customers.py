@@ -52,7 +52,8 @@ def home(tmp_path: Path) -> Path:
     before = pa.table({"customer": ["=1+1", "1e5"], "probability": [0.2, 0.4], "decision": [0, 0], "model": ["v1"] * 2})
     pyarrow.parquet.write_table(before, folder / "run-00001.parquet")
     rows = [_customer("=1+1", "A", 0.9, former_bucket="B", expected_loss=720.0, offer="call", expected_profit=90.0),
-            _customer("1e5", "B", 0.8), _customer("7", "B", 0.7), _customer("8", "C", 0.1)]  # fmt: skip
+            _customer("1e5", "B", 0.8, raises="tenure: 3", lowers="age: 70"),
+            _customer("7", "B", 0.7), _customer("8", "C", 0.1)]  # fmt: skip
     table = pa.Table.from_pylist(rows, schema=SHAPE)
     pyarrow.parquet.write_table(table, folder / "run-00002-calls.parquet")
     write_csv(table.select(["id", "bucket", "probability"]), folder / "run-00002.csv")
@@ -80,7 +81,8 @@ def test_buckets_come_first_then_who_moved_the_offers_and_the_customers(said: Ca
     places = [text.index(each) for each in told]
     assert places == sorted(places)
     assert " 1e5 " in text  # an id is a name, and no number
-    assert "why" not in text  # a column in which nothing stands
+    assert "was" in text
+    assert "was" not in said("--bucket", "C")  # a column in which nothing stands
 
 
 def test_some_of_a_bucket_are_shown_and_how_many_more_there_are(said: Callable[..., str]) -> None:
@@ -105,7 +107,9 @@ def test_as_csv_no_text_is_run_by_a_spreadsheet(said: Callable[..., str]) -> Non
 def test_a_customers_history_goes_back_to_before_there_were_buckets(said: Callable[..., str]) -> None:
     found = json.loads(said("=1+1", "--json"))
     assert [(row["run"], row["probability"], row.get("bucket")) for row in found] == [(2, 0.9, "A"), (1, 0.2, None)]
-    assert [line.split()[0] for line in said("1e5").splitlines()[4:]] == ["2", "1"]
+    *_, newest, before, why, held = said("1e5").splitlines()
+    assert (newest[0], before[0]) == ("2", "1")
+    assert (why, held) == ("why: tenure: 3", "held back by: age: 70")
     assert len(json.loads(said("1e5", "--json", "--top", "1"))) == 1
 
 
