@@ -158,6 +158,8 @@ def test_where_the_former_list_is_gone_nobody_is_said_to_have_moved(copied: Home
     (copied.predictions / "run-00002-calls.parquet").unlink()
     _drop(copied, telco[2])
     assert "run-00002-calls.parquet is gone or damaged" in "; ".join(_run(copied).warnings)
+    [kept] = _ask(copied, "SELECT text FROM run_warnings WHERE run = 3")  # for an attempt that finds all sorted
+    assert kept["text"].startswith("run-00002-calls.parquet is gone")
     assert _ask(copied, "SELECT former_run FROM bucketings WHERE run = 3") == [{"former_run": None}]
     assert _ask(copied, "SELECT * FROM bucket_moves WHERE run = 3") == []
 
