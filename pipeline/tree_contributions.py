@@ -153,7 +153,7 @@ def _add(
     }
     right = {node: ~goes for node, goes in left.items()}
     for leaf, table in zip(tree.leaves, tables, strict=True):
-        pattern = np.zeros(rows.shape[1], dtype=np.int64 if table is None else np.uint8)
+        pattern: npt.NDArray[Any] = np.zeros(rows.shape[1], dtype=np.int64 if table is None else np.uint8)
         for bit, splits in enumerate(leaf.splits):
             satisfied = reduce(np.logical_and, [left[node] if goes else right[node] for node, goes in splits])
             pattern |= satisfied.astype(pattern.dtype) << bit
