@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from churnwatch.pipeline import buckets, files, offers, profit
+from churnwatch.pipeline import buckets, files, offers, profit, reasons
 from churnwatch.pipeline.buckets import BUCKETS, Customers, Sorted
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.csv_file import write_csv
@@ -90,7 +90,7 @@ def sort_customers(at: Workspace) -> None:
         return
     former = former_runs.newest(at.ledger, before=at.run)
     found = _found(at, prediction, _before(at, former))
-    table = _table(found)
+    table = _with_reasons(at, _table(found))
     path = at.home.predictions / f"run-{at.run:05d}-calls.parquet"
     with files.written_beside(path) as beside:
         pyarrow.parquet.write_table(table, beside)
@@ -202,6 +202,17 @@ def _table(found: _Found) -> pa.Table:
     }
     table = pa.table({column: values.cast(SHAPE.field(column).type) for column, values in columns.items()})
     return table.take(pa.array(found.sorted.order))
+
+
+def _with_reasons(at: Workspace, table: pa.Table) -> pa.Table:
+    """Say why of those who can be called, who stand first; of all others the contributions are kept."""
+    called = table["id"].slice(0, at.home.settings.call_capacity).to_pylist()
+    said = reasons.of_customers(at, called, run=at.run)
+    for side in ("raises", "lowers"):
+        texts = [(getattr(said[each], side) or None) if each in said else None for each in called]
+        column = pa.array([*texts, *([None] * (len(table) - len(called)))], pa.string())
+        table = table.set_column(table.column_names.index(side), side, column)
+    return table
 
 
 def _for_people(at: Workspace, table: pa.Table, *, amounts: bool) -> pa.Table:

@@ -23,7 +23,7 @@ from churnwatch.pipeline.features import Rows
 Floats = npt.NDArray[np.float64]
 Predict = Callable[[Rows], Floats]
 _REPEATS = 3
-_MOST_PREDICTED = 30_000  # rows, with all repeats: what that takes does not grow with holdout and columns
+_MOST_PREDICTED = 10_000  # rows, with all repeats: what that takes does not grow with holdout and columns
 _FEWEST_ROWS = 100  # of the holdout; where that would be too many, fewer columns are shuffled
 _HALF_INTERVAL = 1.645  # standard errors on either side of an interval of 90 %
 

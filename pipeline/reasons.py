@@ -63,19 +63,20 @@ def of_row(at: Surroundings, version: Model, model: Fitted, query: str) -> Expla
     return Explained(prediction, decision, made.base, tuple(ranked(found)))
 
 
-def of_customers(at: Surroundings, ids: Sequence[str], *, top: int = 3) -> dict[str, Reasons]:
+def of_customers(at: Surroundings, ids: Sequence[str], *, top: int = 3, run: int | None = None) -> dict[str, Reasons]:
     """Return why some of the current customers are predicted as they are, by id.
 
     Args:
         at: a run's surroundings, after its step `explain`; or those of a command.
         ids: of the customers.
         top: so many reasons at most on each side.
+        run: whose predictions are explained; None: the newest that there are.
 
     Each has `raises` and `lowers`: `contract: Month-to-month (+1.2; typical: Two year), tenure: 3 (+0.8; typical: 29)`,
-    empty where nothing speaks for that side. Who is not in the newest run's predictions is left out; all are where the
+    empty where nothing speaks for that side. Who is not in these predictions is left out; all are where the
     model in use cannot be explained.
     """
-    known = explanations.newest(at.ledger)
+    known = explanations.newest(at.ledger) if run is None else explanations.of_run(at.ledger, run)
     if known is None or known.path is None or at.schema.id is None or not ids:
         return {}
     path = at.home.predictions / known.path

@@ -15,17 +15,19 @@ TreeSHAP (2021), for the patterns; Yu et al., Linear TreeShap (2022), for the po
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+_FIELDS = ("value", "count", "feature_idx", "num_threshold", "missing_go_to_left", "left", "right", "is_leaf")
 _MOST_LISTED = 8  # columns on a path of which all patterns are computed; of more, only those that there are
-_AT_ONCE = 2048  # rows: what is made of them stays near the processor
+_AT_ONCE = 8192  # rows: what is made of them stays near the processor
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Tree:
     @property
     def base(self) -> float:
         """What the tree says where no column is known."""
-        return float(sum(leaf.value * np.prod(leaf.shares) for leaf in self.leaves))
+        return float(sum(leaf.value * math.prod(leaf.shares) for leaf in self.leaves))
 
 
 def read(nodes: npt.NDArray[Any]) -> Tree:
@@ -69,29 +71,32 @@ def read(nodes: npt.NDArray[Any]) -> Tree:
     Args:
         nodes: the records of its `TreePredictor`, the root first.
     """
+    plain = [dict(zip(_FIELDS, node, strict=True)) for node in nodes[list(_FIELDS)].tolist()]
     splits = tuple(
-        (place, int(node["feature_idx"]), float(node["num_threshold"]), bool(node["missing_go_to_left"]))
-        for place, node in enumerate(nodes)
+        (place, node["feature_idx"], node["num_threshold"], bool(node["missing_go_to_left"]))
+        for place, node in enumerate(plain)
         if not node["is_leaf"]
     )
-    return Tree(splits, tuple(_leaves(nodes, 0, ())))
+    return Tree(splits, tuple(_leaves(plain, 0, ())))
 
 
-def _leaves(nodes: npt.NDArray[Any], place: int, path: tuple[tuple[int, int, bool, float], ...]) -> Iterator[Leaf]:
+def _leaves(
+    nodes: Sequence[Mapping[str, Any]], place: int, path: tuple[tuple[int, int, bool, float], ...]
+) -> Iterator[Leaf]:
     """Yield the leaves below a node; a path has node, column, whether it goes left, and the share that goes there."""
     node = nodes[place]
     if node["is_leaf"]:
-        yield _leaf(float(node["value"]), path)
+        yield _leaf(node["value"], path)
         return
     for side, left in (("left", True), ("right", False)):
-        share = float(nodes[node[side]]["count"]) / float(node["count"])
-        yield from _leaves(nodes, int(node[side]), (*path, (place, int(node["feature_idx"]), left, share)))
+        share = nodes[node[side]]["count"] / node["count"]
+        yield from _leaves(nodes, node[side], (*path, (place, node["feature_idx"], left, share)))
 
 
 def _leaf(value: float, path: Sequence[tuple[int, int, bool, float]]) -> Leaf:
     columns = tuple(dict.fromkeys(column for _, column, _, _ in path))
     by_column = [[each for each in path if each[1] == column] for column in columns]
-    shares = np.array([np.prod([share for *_, share in each]) for each in by_column])
+    shares = np.array([math.prod(share for *_, share in each) for each in by_column])
     return Leaf(value, columns, shares, tuple(tuple((node, left) for node, _, left, _ in each) for each in by_column))
 
 
@@ -148,12 +153,12 @@ def _add(
     }
     right = {node: ~goes for node, goes in left.items()}
     for leaf, table in zip(tree.leaves, tables, strict=True):
-        pattern = np.zeros(rows.shape[1], dtype=np.int64)
+        pattern: npt.NDArray[Any] = np.zeros(rows.shape[1], dtype=np.int64 if table is None else np.uint8)
         for bit, splits in enumerate(leaf.splits):
-            satisfied = np.logical_and.reduce([left[node] if goes else right[node] for node, goes in splits])
-            pattern += satisfied.astype(np.int64) << bit
+            satisfied = reduce(np.logical_and, [left[node] if goes else right[node] for node, goes in splits])
+            pattern |= satisfied.astype(pattern.dtype) << bit
         if table is None:
             there, pattern = np.unique(pattern, return_inverse=True)
             table = _shapley(leaf, there)  # noqa: PLW2901 - the one that is not kept
-        for column, added in zip(leaf.columns, table, strict=True):
-            found[column] += added[pattern]
+        for column, added in zip(leaf.columns, table.take(pattern, axis=1), strict=True):
+            found[column] += added

@@ -135,13 +135,14 @@ def test_the_ledger_keeps_the_top_of_the_list_and_no_more(worked: Home) -> None:
 def test_people_get_a_csv_in_the_order_in_which_to_call(worked: Home) -> None:
     with (worked.predictions / "run-00002.csv").open(newline="") as file:
         header, first, *rest = csv.reader(file)
-    assert header == ["customerID", "bucket", "probability", "expected loss", "offer", "expected profit", "decision",
-                      "model"]  # fmt: skip
+    assert header == ["customerID", "bucket", "probability", "expected loss", "offer", "expected profit", "why",
+                      "held back by", "decision", "model"]  # fmt: skip
     top = _calls(worked, 2).iloc[0]
     assert first[:2] == [top["id"], "A"]
     assert float(first[2]) == round(top["probability"], 4)
     assert len(rest) == len(_calls(worked, 2)) - 1
-    assert {row[6] for row in rest} == {"leaves", "stays"}
+    assert first[6] == top["raises"]
+    assert {row[8] for row in rest} == {"leaves", "stays"}
 
 
 def test_what_was_sorted_is_not_sorted_again(copied: Home) -> None:

@@ -127,6 +127,12 @@ def test_customers_are_told_why_in_words(
             assert said.raises.startswith(f"{names.get(own.index[-1], own.index[-1])}: ")
             assert said.raises.count("(") <= 2
         assert reasons.of_customers(at, []) == {}
+        assert reasons.of_customers(at, ids, top=2, run=1) == found
+        assert reasons.of_customers(at, ids, run=2) == {}
+        calls = pd.read_parquet(home.predictions / "run-00001-calls.parquet").iloc[:200]
+        said = reasons.of_customers(at, list(calls["id"]))
+        assert list(calls["raises"].fillna("")) == [said[each].raises for each in calls["id"]]
+        assert list(calls["lowers"].fillna("")) == [said[each].lowers for each in calls["id"]]
 
 
 def test_where_nothing_is_explained_no_reasons_are_told(worked: Home, engine: DuckDB) -> None:
