@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,8 @@ from churnwatch.pipeline import files
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.metrics import METRICS
 from churnwatch.pipeline.settings import Home
-from churnwatch.reports import charts, curve_charts, history_charts, words
+from churnwatch.reports import charts, curve_charts, customer_charts, history_charts, words
+from churnwatch.reports.cohorts import cohort_table
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
 from churnwatch.reports.run_part import gather_run
@@ -33,6 +34,7 @@ class Section:
     id: str
     title: str
     template: str
+    shown: Callable[[Report], bool] = lambda _: True  # whether there is anything to say
 
 
 _FILTERS = ("amount", "count", "day", "duration", "many", "moment", "percent", "score", "share", "short", "signed",
@@ -41,10 +43,16 @@ _FILTERS = ("amount", "count", "day", "duration", "many", "moment", "percent", "
 # The page in its order: what people act on, then whether to believe it, then how it came about.
 SECTIONS = (
     Section("model", "The model in use", "model.html.j2"),
-    Section("predictions", "Customers", "predictions.html.j2"),
+    Section("customers", "Who may leave", "buckets.html.j2", lambda report: report.customers is not None),
+    Section(
+        "calls", "Call list", "calls.html.j2", lambda report: bool(report.customers and report.customers.calls.shown)
+    ),
+    Section("predictions", "Predictions", "predictions.html.j2"),
+    Section("reasons", "What counts", "reasons.html.j2", lambda report: report.reasons is not None),
     Section("quality", "On trial", "quality.html.j2"),
     Section("drift", "Drift", "drift.html.j2"),
     Section("missing-values", "Missing values", "missing.html.j2"),
+    Section("churn", "What came of it", "churn.html.j2", lambda report: report.followed is not None),
     Section("runs", "Runs", "runs.html.j2"),
     Section("data", "Files", "files.html.j2"),
     Section("versions", "Models and releases", "versions.html.j2"),
@@ -91,14 +99,28 @@ def build_run(home: Home, reader: Reader, run: int, *, now: datetime, output: Pa
 def render(report: Report, *, now: datetime) -> str:
     """Return the page."""
     return page(
-        "report.html.j2", now, report.home, report=report, sections=SECTIONS, of=METRICS[report.metric],
+        "report.html.j2", now, report.home, report=report, of=METRICS[report.metric],
+        sections=[each for each in SECTIONS if each.shown(report)],
         metric_chart=charts.metric_chart(report.quality.history.shown, report.metric),
         matrix_chart=charts.matrix_chart(report.quality.matrix),
         tenths_chart=charts.tenths_chart(report.quality.tenths),
         timing_chart=history_charts.timing_chart(report.timings),
         missing_chart=history_charts.missing_chart(report.missing),
-        curve_charts=curve_charts.drawn(report.quality.curves, report.quality.holdout("roc_auc")),
+        curve_charts=[*curve_charts.drawn(report.quality.curves, report.quality.holdout("roc_auc")), *_profit(report)],
+        moves_chart=customer_charts.moves_chart(report.customers) if report.customers else None,
+        importance_chart=customer_charts.importance_chart(report.reasons) if report.reasons else None,
+        permutation_chart=customer_charts.permutation_chart(report.reasons) if report.reasons else None,
+        churn_chart=customer_charts.churn_chart(report.followed.months) if report.followed else None,
+        cohorts=cohort_table(report.followed.cohorts) if report.followed else None,
     )  # fmt: skip
+
+
+def _profit(report: Report) -> Iterator[curve_charts.Captioned]:
+    """Yield the chart of what offers would have earned, where any would."""
+    chart = customer_charts.profit_chart(report.earnings, report.quality.curves)
+    if chart is not None:
+        caption = "For a customer of median value, by the save rates that the settings assume; the dot is the most."
+        yield "Profit", chart, caption
 
 
 def page(template: str, now: datetime, home: str, **values: Any) -> str:

@@ -53,7 +53,7 @@ def roc_chart(curves: Curves, auc: float | None) -> Chart:
 
     def draw(surface: Canvas) -> None:
         axes = _square(surface, "share of the stayers named", "share of the leavers named")
-        _diagonal(surface, axes, "a coin", (0.62, 0.555))
+        _diagonal(surface, axes, "a coin", (0.3, 0.23))
         _curve(axes, (curves.false_positive_rates, curves.recalls))
         _at_threshold(surface, axes, curves, curves.false_positive_rates, curves.recalls)
         if auc is not None:

@@ -11,7 +11,8 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.metrics import HEADLINES, METRICS
 from churnwatch.pipeline.records import Champion, Status, Verdict
 from churnwatch.pipeline.settings import Home
-from churnwatch.reports import drift_part, inputs_part, models_part, words, work_part
+from churnwatch.reports import customers_part, drift_part, inputs_part, models_part, words, work_part
+from churnwatch.reports.customer_facts import Sorted
 from churnwatch.reports.facts import Headline, Report
 from churnwatch.reports.work_facts import RunRow
 
@@ -42,18 +43,23 @@ def gather(
     metric = HEADLINES[home.settings.task]
     quality = models_part.quality(reader, champion, metric)
     urgent = tuple(attention)
+    sorted_ = customers_part.sorted_customers(reader)
     return Report(
         home=home.path.name,
         target=home.settings.target,
         metric=metric,
         made_at=iso(now),
         source_folder=home.settings.source_folder,
-        headline=headline(champion, runs.shown, len(urgent), home.settings.source_folder),
+        headline=headline(champion, runs.shown, len(urgent), home.settings.source_folder, sorted_),
         attention=urgent[:MOST_ATTENTION],
         serving=serving,
         verdict=_last_verdict(reader, runs.shown),
         quality=quality,
         estimates=models_part.estimates(reader),
+        customers=sorted_,
+        reasons=customers_part.reasons(reader),
+        earnings=customers_part.earnings(sorted_, quality.curves),
+        followed=customers_part.followed(reader),
         predictions=inputs_part.predictions(home, reader, output or home.report),
         inputs=inputs_part.inputs(reader, numbers),
         missing=inputs_part.missing(reader, numbers),
@@ -67,16 +73,29 @@ def gather(
     )
 
 
-def headline(champion: Champion | None, runs: Sequence[RunRow], urgent: int, source_folder: str) -> Headline:
+def headline(
+    champion: Champion | None, runs: Sequence[RunRow], urgent: int, source_folder: str, found: Sorted | None = None
+) -> Headline:
     """Say the state of things in words."""
     if champion is None:
         title, known = _without_model(runs, source_folder)
     else:
         title = f"{champion.model.name} serves since {words.day(champion.since)}."
-        known = _how_good(champion)
+        known = f"{_how_good(champion)}{_at_risk(found)}"
     needed = "need" if urgent > 1 else "needs"
     things = f"{words.in_words(urgent).capitalize()} {'things' if urgent > 1 else 'thing'} {needed} you."
     return Headline(title, f"{known} {things if urgent else 'Nothing needs you.'}")
+
+
+def _at_risk(found: Sorted | None) -> str:
+    """Say how many customers are in bucket A, and what is expected to be lost with them."""
+    if found is None or found.urgent is None:
+        return ""
+    said = f" {words.many(found.urgent.customers, 'customer')} in bucket A"
+    loss, months = found.urgent.expected_loss, found.by.value_months
+    if loss is None or not months:
+        return f"{said}."
+    return f"{said}, with {loss / months:,.0f} a month at risk."
 
 
 def _how_good(champion: Champion) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from churnwatch.pipeline.records import Verdict
+from churnwatch.reports.customer_facts import Earning, Followed, Reasons, Sorted
 from churnwatch.reports.data_facts import Drifting, Inputs, Missing, Predictions
 from churnwatch.reports.listed import Listed
 from churnwatch.reports.model_facts import Estimates, Quality, ReleaseRow, Serving, VersionRow
@@ -34,6 +35,10 @@ class Report:
     verdict: Verdict | None
     quality: Quality
     estimates: Estimates
+    customers: Sorted | None
+    reasons: Reasons | None
+    earnings: tuple[Earning, ...]
+    followed: Followed | None
     predictions: Predictions
     inputs: Inputs
     missing: Missing

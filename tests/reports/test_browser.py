@@ -23,6 +23,7 @@ from churnwatch.pipeline.records import GroupCount
 from churnwatch.pipeline.settings import Home
 from tests.reports.conftest import opened, read
 from tests.reports.test_build import many_runs, rich
+from tests.reports.test_customers import customers
 
 CHROMIUM = Path("/usr/bin/chromium")
 SIZES = {"phone": 390, "desk": 1280}
@@ -121,7 +122,7 @@ def long(book: Any) -> None:
 
 
 @pytest.mark.parametrize("width", SIZES.values(), ids=list(SIZES))
-@pytest.mark.parametrize("fill", [empty, rich, long])
+@pytest.mark.parametrize("fill", [empty, rich, long, customers])
 def test_the_page_never_scrolls_sideways(show: Show, fill: Callable[[Any], object], width: int) -> None:
     seen = show(fill, width=width)
     _unfold(seen)
@@ -261,6 +262,20 @@ def test_a_table_sorts_by_the_column_that_is_pressed_also_by_keyboard(show: Show
     assert seen.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
 
 
+def test_the_call_list_is_filtered_and_saved_as_it_is_shown(show: Show) -> None:
+    seen = show(customers)
+    field = seen.get_by_label("Find")
+    field.fill("month-to was b")
+    assert seen.locator("[data-file] tbody tr:visible").count() == 1
+    assert seen.get_by_role("status").inner_text() == "1 of 2"
+    field.fill("")
+    with seen.expect_download() as waited:
+        seen.get_by_role("button", name="Save as CSV").click()
+    assert waited.value.suggested_filename == "call-list-run-2.csv"
+    [head, first, second] = list(csv.reader(Path(waited.value.path()).read_text("utf-8-sig").splitlines()))
+    assert (head[1], first[1], second[1]) == ("Customer", "c-1", "'=1+1")
+
+
 def groups(book: Any) -> None:
     run = book.learn(curves=True)
     book.ledger.add(
@@ -292,7 +307,7 @@ def test_a_page_is_printed(home: Home) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("fill", [empty, rich])
+@pytest.mark.parametrize("fill", [empty, rich, customers])
 def test_nothing_keeps_anybody_out(show: Show, fill: Callable[[Any], object], scheme: str) -> None:
     axe = _imported("axe_playwright_python.sync_playwright")
     seen = show(fill, scheme=scheme, width=390)

@@ -1,0 +1,78 @@
+"""The ledger → what the report says of customers: buckets, the call list, what counts, what came of it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from churnwatch.pipeline.ledger import customers, explanations, follow_up
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.records import Bucket, BucketMove, Call, OfferMade
+from churnwatch.reports.customer_facts import Earning, Followed, ImportanceRow, Reasons, Sorted
+from churnwatch.reports.listed import Listed
+from churnwatch.reports.model_facts import Curves
+
+MOST_CALLS = 500
+MOST_COLUMNS = 20
+MOST_MONTHS = 24
+MOST_CAMPAIGNS = 24
+
+
+def sorted_customers(reader: Reader) -> Sorted | None:
+    """Return how the newest run sorted the customers; None before one did."""
+    by = customers.newest(reader)
+    if by is None:
+        return None
+    calls = customers.call_list(reader, by.run)
+    return Sorted(
+        by,
+        tuple(Bucket(**row) for row in customers.buckets(reader, by.run)),
+        tuple(BucketMove(**row) for row in customers.moves(reader, by.run)),
+        tuple(OfferMade(**row) for row in customers.offers(reader, by.run)),
+        Listed(tuple(Call(**row) for row in calls[:MOST_CALLS]), len(calls)),
+    )
+
+
+def reasons(reader: Reader) -> Reasons | None:
+    """Return how much each column counts in the model whose predictions were explained last; None before one was."""
+    explanation = explanations.newest(reader)
+    if explanation is None:
+        return None
+    found = explanations.importances(reader, explanation.run)
+    rows = [
+        ImportanceRow(row["column_name"], row["mean_absolute"], row["permutation"], row["low"], row["high"],
+                      row["former_mean_absolute"])
+        for row in found
+    ]  # fmt: skip
+    former = next((row["former_version"] for row in found), None)
+    return Reasons(explanation, Listed(tuple(rows[:MOST_COLUMNS]), len(rows)), former)
+
+
+def earnings(found: Sorted | None, curves: Curves | None) -> tuple[Earning, ...]:
+    """Return what each offer of which a save rate is known would have earned on the holdout, threshold by threshold."""
+    return tuple(_earnings(found.offers, curves)) if found is not None and curves is not None else ()
+
+
+def _earnings(offers: tuple[OfferMade, ...], curves: Curves) -> Iterator[Earning]:
+    for offer in offers:
+        value = offer.median_value
+        if offer.save_rate is None or value is None:
+            continue
+        size = float(offer.discount.rstrip("%"))
+        discount = size / 100 * value if offer.discount.endswith("%") else size
+        kept, wasted = offer.save_rate * (value - discount), offer.take_up * discount
+        profits = (
+            1000 / curves.rows * (cut.leavers * kept - (cut.rows - cut.leavers) * wasted - cut.rows * offer.cost)
+            for cut in curves.cuts
+        )
+        yield Earning(offer.offer, value, tuple(profits))
+
+
+def followed(reader: Reader) -> Followed | None:
+    """Return what came of customers; None where nothing is known of it."""
+    months, cohorts = follow_up.monthly_churn(reader), follow_up.cohorts(reader)
+    campaigns = follow_up.campaign_effects(reader)
+    if not months and not campaigns:
+        return None
+    since = months[-MOST_MONTHS:][0].month if months else ""
+    shown = tuple(each for each in cohorts if each.cohort >= since)
+    return Followed(tuple(months[-MOST_MONTHS:]), shown, follow_up.goal(reader), tuple(campaigns[-MOST_CAMPAIGNS:]))
