@@ -5,25 +5,35 @@ from __future__ import annotations
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from churnwatch.pipeline import drift_words, files, scan
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import DataError
+from churnwatch.pipeline.ledger import notices
 from churnwatch.pipeline.ledger.reader import Reader, Row
+from churnwatch.pipeline.notices import Outcome
 from churnwatch.pipeline.records import UNREADABLE, Band, Decision, FileState
 from churnwatch.pipeline.settings import Home
 
-DAEMON_LOCK = "daemon.lock"
+DAEMON_LOCK, NOTIFY_LOCK = "daemon.lock", "notify.lock"
 _ENOUGH_ROWS = 30  # positive, and as many negative: with fewer it may be chance
 _MANY_BAD = 0.01  # share of rows; a few are in every export
 _LOW_DISK_BYTES = 200 << 20
 _REPORT_TAKES = timedelta(seconds=30)
 _STALE_CHECK = timedelta(days=7)
+_STALE_LOOK = timedelta(hours=1)
 
 
-def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
-    """Return everything about a home that somebody should look at, the most pressing first."""
+def of(home: Home, ledger: Reader, *, now: datetime | None = None, of_notices: bool = True) -> list[str]:
+    """Return everything about a home that somebody should look at, the most pressing first.
+
+    Args:
+        home: which.
+        ledger: its own.
+        now: the time.
+        of_notices: also what should have been told to people and was not; a mail does not speak of itself.
+    """
     found = [
         *_daemon(home),
         *_last_run(ledger),
@@ -34,6 +44,7 @@ def of(home: Home, ledger: Reader, *, now: datetime | None = None) -> list[str]:
         *_approval(home, ledger),
         *_packages(ledger, now or utc_now()),
         *_report(home, ledger),
+        *(_notices(home, ledger, now or utc_now()) if of_notices else ()),
         *_machine(home),
     ]
     return [scan.on_one_line(each) for each in found]
@@ -183,6 +194,57 @@ def _report(home: Home, ledger: Reader) -> Iterator[str]:
     written = home.report.stat().st_mtime if home.report.exists() else 0.0
     if written < ended.timestamp() and (utc_now() - ended) > _REPORT_TAKES:
         yield f"{home.report.name} is older than the last run; write it anew: churnwatch report"
+
+
+def _notices(home: Home, ledger: Reader, now: datetime) -> Iterator[str]:
+    """What should have been told to people and was not."""
+    if not (home.settings.mail.to or home.settings.alerts.channels):
+        return
+    lock = home.state / NOTIFY_LOCK
+    looked = datetime.fromtimestamp(lock.stat().st_mtime, UTC) if lock.exists() else None
+    if looked is None or now - looked > _STALE_LOOK:
+        since = "yet" if looked is None else f"since {looked:%Y-%m-%d %H:%M} UTC"
+        yield f"nobody has looked for alerts and mail to send {since}; start the daemon or its timer (docs/mail.md)"
+    failed = [row for row in notices.undelivered(ledger) if row["outcome"] is not None]
+    for channel in home.settings.alerts.channels:
+        own = [row for row in failed if row["channel"] == channel]
+        if own:
+            yield (
+                f"alerts by {channel} do not arrive since {_minute(own[0]['first_begun_at'])} ({_attempts(own[0])}):"
+                f" {_bare(own[0]['error'])}; they are tried again; try it yourself: churnwatch alert --test"
+            )
+    if files.holder(lock) is None:  # else it may be on its way this very moment
+        yield from _weekly_mail(ledger)
+
+
+def _weekly_mail(ledger: Reader) -> Iterator[str]:
+    newest = notices.weekly_mail(ledger)
+    row = notices.weekly_delivery(ledger, newest.week) if newest is not None else None
+    if row is None or not row["attempts"]:
+        return
+    if row["outcome"] == Outcome.FAILED:
+        yield (
+            f"the mail of week {row['week']} was not sent ({_attempts(row)}): {_bare(row['error'])}; it is tried again"
+        )
+    elif row["outcome"] != Outcome.DELIVERED:
+        why = row["error"] or "the process ended while it was sent."
+        yield (
+            f"the mail of week {row['week']} may not have arrived: {why} If it has not: churnwatch mail --to ADDRESS"
+        )
+    elif row["error"] is not None:
+        yield f"the mail of week {row['week']} was refused for some: {row['error']}"
+
+
+def _bare(line: str) -> str:
+    return line.rstrip(".")
+
+
+def _attempts(row: Row) -> str:
+    return f"{row['attempts']} attempt{'' if row['attempts'] == 1 else 's'}"
+
+
+def _minute(moment: str) -> str:
+    return f"{moment[:16].replace('T', ' ')} UTC"
 
 
 def _machine(home: Home) -> Iterator[str]:

@@ -30,11 +30,12 @@ log = logging.getLogger("churnwatch.child")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run `HOME run`, `HOME packages` or `HOME migrate`; return the exit code."""
+    """Run `HOME run`, `HOME packages`, `HOME migrate` or `HOME notify`; return the exit code."""
     folder, what = Path(arguments[0]), arguments[1]
     logs.set_up()
     try:
-        return {"run": _run, "packages": _check_packages, "migrate": _migrate}[what](folder)
+        known = {"run": _run, "packages": _check_packages, "migrate": _migrate, "notify": _notify}
+        return known[what](folder)
     except (ChurnwatchError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - expected: one line
         return EXPECTED
@@ -80,6 +81,13 @@ def _migrate(folder: Path) -> int:
 
     with Ledger.open(settings.load(folder).ledger):
         return OK
+
+
+def _notify(folder: Path) -> int:
+    from churnwatch.daemon import notify  # noqa: PLC0415 - heavy
+
+    notify.once(settings.load(folder))
+    return OK
 
 
 def _leave_when_orphaned(pipe: TextIO) -> None:

@@ -120,8 +120,10 @@ def explore(file: Path, target: str | None, positive: str | None, output: Path |
 @click.option("--once", is_flag=True, help="Work off what is there and end (for cron).")
 @click.option("--poll", "poll_s", type=click.FloatRange(min=0.1), metavar="SECONDS",
               help="Look this often instead of relying on file events (network file systems).")  # fmt: skip
+@click.option("--no-notify", is_flag=True,
+              help="Send no alerts and no mail; `churnwatch alert` does, from a timer of its own.")  # fmt: skip
 @click.pass_obj
-def run(home: Path, once: bool, poll_s: float | None) -> int:
+def run(home: Path, once: bool, poll_s: float | None, no_notify: bool) -> int:
     """Watch the source folder: the daemon."""
     from churnwatch.daemon import logs
 
@@ -129,7 +131,7 @@ def run(home: Path, once: bool, poll_s: float | None) -> int:
     if not once:
         from churnwatch.daemon import service
 
-        service.run(home, poll_s=poll_s)
+        service.run(home, poll_s=poll_s, notifies=not no_notify)
         return 0
     from churnwatch.daemon.commands import run_once
 
@@ -470,6 +472,35 @@ def packages(home: Path, last: bool) -> None:
     with ledger_of(home) as ledger:
         check = ledger.package_check()
         click.echo(listings.packages(check, ledger.package_findings(check["check_id"]) if check else []))
+
+
+@cli.command(example="churnwatch alert --test")
+@click.option("--test", is_flag=True, help="Send a test by every channel of the settings, whatever is wrong or not.")
+@click.pass_obj
+def alert(home: Path, test: bool) -> int:
+    """Tell people what changed: raise and clear alerts, deliver what waits, send the weekly mail where it is due."""
+    from churnwatch.daemon import logs, notify_commands
+
+    logs.set_up(errors_only=True)
+    said, failed = notify_commands.try_alerts(home) if test else notify_commands.alert(home)
+    for line in said:
+        click.echo(line)
+    for line in failed:
+        click.echo(f"churnwatch: {line}", err=True)
+    return EXPECTED if failed else 0
+
+
+@cli.command(example="churnwatch mail --dry-run weekly.eml")
+@click.option("--dry-run", type=_FILE, metavar="FILE", help="Write the mail into this file (.eml) and send nothing.")
+@click.option("--to", multiple=True, metavar="ADDRESS",
+              help="Send it to this address only, whoever had it before; may be repeated.")  # fmt: skip
+@click.pass_obj
+def mail(home: Path, dry_run: Path | None, to: tuple[str, ...]) -> None:
+    """Send this week's mail now: who is at risk, why, what to offer, what changed. Nobody gets it twice by itself."""
+    from churnwatch.daemon import logs, notify_commands
+
+    logs.set_up(errors_only=True)
+    click.echo(notify_commands.mail(home, dry_run=dry_run, to=to))
 
 
 @cli.command(example="churnwatch export -o finaldata.csv")

@@ -34,6 +34,7 @@ from churnwatch.pipeline.settings import Home
 
 log = logging.getLogger("churnwatch.daemon")
 _DAY_S = 24 * 3600.0
+_NOTIFY_EVERY_S = 300.0
 _BACKOFF_S = (5.0, 15.0, 60.0, 300.0)
 _SOON_S = 2.0  # an unreadable folder is looked at again this soon
 _MOST_SLEEP_S = 3600.0
@@ -45,10 +46,11 @@ class Service:
     Args:
         home: the home.
         poll_s: look this often and do not rely on file events (network file systems); None: events and scans.
+        notifies: whether it sends alerts and mail; else somebody else does.
     """
 
-    def __init__(self, home: Home, *, poll_s: float | None = None) -> None:
-        self._home, self._poll_s = home, poll_s
+    def __init__(self, home: Home, *, poll_s: float | None = None, notifies: bool = True) -> None:
+        self._home, self._poll_s, self._notifies = home, poll_s, notifies
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._settler = Settler(home.settings.stability_s)
         self._watcher = self._listening(home)
@@ -66,6 +68,8 @@ class Service:
         self._left_until, self._times_left = 0.0, 0  # until when they are let be
         self._packages: subprocess.Popen[bytes] | None = None
         self._packages_at: float | None = None
+        self._notifier: subprocess.Popen[bytes] | None = None
+        self._notify_at = 0.0
         self._training_at: float | None = None  # when a model is due by the clock; inf: never
         self._folder_error: str | None = None
         self.stopping = False
@@ -103,9 +107,10 @@ class Service:
     def _stop(self) -> None:
         self._watcher.stop()
         self._worker.stop()
-        if self._packages is not None:
-            self._packages.send_signal(signal.SIGINT)  # the one it takes its own children along with
-            self._packages.wait()
+        for beside in (self._packages, self._notifier):
+            if beside is not None:
+                beside.send_signal(signal.SIGINT)  # the one it takes its own children along with
+                beside.wait()
         self._systemd.close()
         log.info("stopped")
 
@@ -163,7 +168,7 @@ class Service:
         """Take in the end of a child: after a failure wait longer each time, so that a lasting one does not spin."""
         self._worker.reap()
         self._settled = self._training_at = None
-        self._scan_at = now
+        self._scan_at = self._notify_at = now
         if code == 0:
             self._failures, self._resume = 0, False
             self._systemd.status(f"watching {self._home.source}")
@@ -202,7 +207,9 @@ class Service:
         elif now >= self._not_before:
             self._start(self._worker.warm_up, now)
         self._check_packages(now)
+        self._notify(now)
         dues = [self._scan_at, settled.next_at, training_at, self._left_until if let_be else None,
+                self._notify_at if self._tells_people else None,
                 self._not_before if (self._pending or self._resume or due) else None]  # fmt: skip
         return min([each for each in dues if each is not None and each > now], default=now + _MOST_SLEEP_S)
 
@@ -337,6 +344,23 @@ class Service:
                 start_new_session=True,
             )
 
+    @property
+    def _tells_people(self) -> bool:
+        given = self._home.settings
+        return self._notifies and bool(given.mail.to or given.alerts.channels)
+
+    def _notify(self, now: float) -> None:
+        """Tell people what is new after every run and every few minutes, in a process of its own, beside the runs."""
+        if self._notifier is not None and self._notifier.poll() is not None:
+            self._notifier = None
+        if self._tells_people and self._notifier is None and now >= self._notify_at and self._home.ledger.exists():
+            self._notify_at = now + _NOTIFY_EVERY_S
+            self._notifier = subprocess.Popen(
+                [sys.executable, "-m", "churnwatch.daemon.child", str(self._home.path), "notify"],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
     def _until_next_check(self) -> float:
         try:
             with Reader.open(self._home.ledger) as ledger:
@@ -370,6 +394,6 @@ def _bring_up_to_date(home: Home) -> None:
         subprocess.run(command, stdin=subprocess.DEVNULL, start_new_session=True, check=False)
 
 
-def run(home: Path, *, poll_s: float | None = None) -> None:
+def run(home: Path, *, poll_s: float | None = None, notifies: bool = True) -> None:
     """Run the daemon of a home until it is told to stop."""
-    Service(settings.load(home), poll_s=poll_s).run()
+    Service(settings.load(home), poll_s=poll_s, notifies=notifies).run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from churnwatch.daemon import attention
+from churnwatch.daemon import attention, metrics_file
 from churnwatch.pipeline import clock, files, packages, run
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Signature
@@ -39,6 +39,7 @@ def once(
         finally:
             progress("report")
             build(home, ledger, now=clock.utc_now(), attention=attention.of(home, ledger))
+            metrics_file.write(home, ledger, now=clock.utc_now())
     for outcome in outcomes:
         log.info("run %s %s: %s", outcome.run, outcome.status, outcome.line)
     return outcomes

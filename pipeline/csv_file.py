@@ -24,13 +24,17 @@ def write_csv(table: pa.Table, target: Path) -> None:
         column = table[field.name]
         if pa.types.is_string(field.type):
             formula = pc.match_substring_regex(column, _FORMULA)
-            inert = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
-            shown = shown.set_column(index, field.name, inert)
+            harmless = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
+            shown = shown.set_column(index, field.name, harmless)
         elif pa.types.is_timestamp(field.type) and _has_no_times(column):
             shown = shown.set_column(index, field.name, column.cast(pa.date32()))
     with files.written_beside(target) as beside:
-        names = [f"'{name}" if re.match(_FORMULA, name) else name for name in shown.column_names]
-        pyarrow.csv.write_csv(shown.rename_columns(names), beside)
+        pyarrow.csv.write_csv(shown.rename_columns([inert(name) for name in shown.column_names]), beside)
+
+
+def inert(text: str) -> str:
+    """Return a text that no spreadsheet runs as a formula."""
+    return f"'{text}" if re.match(_FORMULA, text) else text
 
 
 def _has_no_times(column: pa.ChunkedArray) -> bool:

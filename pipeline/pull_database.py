@@ -6,7 +6,6 @@ No message has a cell's value in it, nor an address as it was given: a password 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,10 +16,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
+from churnwatch.pipeline import credentials
 from churnwatch.pipeline.engine import name
 from churnwatch.pipeline.errors import DataError, SettingsError
 from churnwatch.pipeline.settings import (
-    ADDRESS_ELSEWHERE,
     FILE_NAME,
     POSTGRESQL,
     SQLITE,
@@ -52,8 +51,7 @@ def address_of(source: str, given: str) -> Address:
     Raises:
         SettingsError: it does not stand there, or is no address of a database that is known.
     """
-    elsewhere = ADDRESS_ELSEWHERE.fullmatch(given)
-    text = _read_elsewhere(source, elsewhere[1], elsewhere[2]) if elsewhere else given
+    text = credentials.resolved(f"sources.{source}.pull.database", given)
     if sqlite := SQLITE.fullmatch(text):
         return Address(text, text, sqlite[1])
     if postgresql := POSTGRESQL.fullmatch(text):
@@ -62,21 +60,6 @@ def address_of(source: str, given: str) -> Address:
         f"{FILE_NAME}: sources.{source}.pull.database: what stands in {given} is no address such as"
         " `sqlite:///path` or `postgresql://user:password@host/database`; in a password, /@:?#% are written as %2F…"
     )
-
-
-def _read_elsewhere(source: str, where: str, key: str) -> str:
-    setting = f"{FILE_NAME}: sources.{source}.pull.database"
-    if where == "env":
-        if key not in os.environ:
-            raise SettingsError(f"{setting}: there is no environment variable {key}.")
-        return os.environ[key].strip()
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder is None:
-        raise SettingsError(f"{setting}: there is no $CREDENTIALS_DIRECTORY; systemd sets it for LoadCredential=.")
-    try:
-        return (Path(folder) / key).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"{setting}: the credential {key} cannot be read; see LoadCredential=.") from None
 
 
 @contextlib.contextmanager

@@ -22,10 +22,11 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
-from churnwatch.pipeline import settings_campaigns, settings_offers
+from churnwatch.pipeline import settings_campaigns, settings_notices, settings_offers
 from churnwatch.pipeline import settings_forms as forms
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.settings_campaigns import Campaigns, ChurnRule, Goal
+from churnwatch.pipeline.settings_notices import Alerts, Mail, Smtp
 from churnwatch.pipeline.settings_offers import Buckets, By, Offer, Value
 
 FILE_NAME = "settings.yaml"
@@ -286,6 +287,10 @@ class Settings(_Checked, frozen=True):
     retrain: Retrain = Retrain()
     packages: Packages = Packages()
 
+    mail: Mail = Mail()
+    alerts: Alerts = Alerts()
+    metrics_file: Name | None = None  # for Prometheus, as node_exporter's textfile collector reads them
+
     @property
     def gating(self) -> Gate:
         """The gate in full, also where only its policy was named (`gate: better`)."""
@@ -388,6 +393,11 @@ class Home(Struct, frozen=True):
     def report(self) -> Path:
         """The HTML report."""
         return self.path / self.settings.report
+
+    @property
+    def metrics_file(self) -> Path | None:
+        """Where Prometheus finds how things stand."""
+        return None if self.settings.metrics_file is None else self.path / self.settings.metrics_file
 
     @property
     def state(self) -> Path:
@@ -546,6 +556,7 @@ def _check_together(settings: Settings) -> None:
     if settings.campaigning is not None:
         _check_glob("at `$.campaigns`", settings.campaigning.files)
     settings_campaigns.check(settings)
+    settings_notices.check(settings.mail, settings.alerts)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
 
@@ -787,3 +798,5 @@ def _names() -> Iterator[str]:
     for struct in (Settings, Column, SourceTable, Pull, Csv, Training, Gate, Drifting, Retrain, Packages, Value, Offer,
                    Buckets, Campaigns, Goal, ChurnRule):  # fmt: skip
         yield from struct.__struct_fields__
+    for notice in (Mail, Alerts, Smtp):
+        yield from notice.__struct_encode_fields__

@@ -38,6 +38,7 @@ from churnwatch.pipeline.settings import (
     parse,
 )
 from churnwatch.pipeline.settings_campaigns import Campaigns, ChurnRule, Goal
+from churnwatch.pipeline.settings_notices import Alerts, Mail, Smtp
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,6 +50,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "drift": Drifting,
     "retrain": Retrain,
     "packages": Packages,
+    "mail": Mail,
+    "alerts": Alerts,
 }
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
@@ -86,7 +89,7 @@ def _defaults() -> dict[str, object]:
     for field in msgspec.structs.fields(Settings):
         parts = msgspec.structs.fields(SECTIONS[field.name]) if field.name in SECTIONS else (field,)
         for each in parts:
-            name = f"{field.name}.{each.name}" if field.name in SECTIONS else field.name
+            name = f"{field.name}.{each.encode_name}" if field.name in SECTIONS else field.name
             made = each.default_factory
             found[name] = each.default if made is msgspec.NODEFAULT else made()
     return found
@@ -128,6 +131,10 @@ def test_every_setting_of_what_may_be_given_in_full_is_documented(where: str, ki
     assert {name for name, said in documented.items() if said == "must be given"} == {
         name for name, field in fields.items() if field.required
     }
+
+
+def test_every_setting_of_a_mail_server_is_documented_and_every_documented_one_exists() -> None:
+    assert _documented("in a mail server").keys() == set(Smtp.__struct_fields__)
 
 
 def test_every_section_of_settings_is_known_here() -> None:

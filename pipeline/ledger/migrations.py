@@ -640,6 +640,71 @@ def m011_campaigns(db: Database) -> None:
 
 
 @ledger_migrations()
+def m012_alerts(db: Database) -> None:
+    """Keep what people were told, and how far each message is on its way."""
+    for statement in (
+        """CREATE TABLE alerts (
+            alert INTEGER PRIMARY KEY,
+            alert_id TEXT NOT NULL UNIQUE,
+            kind TEXT NOT NULL CHECK (kind IN
+                ('run_failed', 'drift', 'undecidable', 'vulnerable', 'no_drop', 'disk_low')),
+            change TEXT NOT NULL CHECK (change IN ('raised', 'cleared')),
+            raised INTEGER UNIQUE REFERENCES alerts,
+            at TEXT NOT NULL,
+            since TEXT NOT NULL,
+            what TEXT NOT NULL,
+            costs TEXT NOT NULL,
+            command TEXT NOT NULL,
+            CHECK ((change = 'cleared') = (raised IS NOT NULL))
+        ) STRICT""",
+        """CREATE TABLE weekly_mails (
+            week TEXT PRIMARY KEY,
+            due_at TEXT NOT NULL,
+            reserved_at TEXT NOT NULL,
+            run INTEGER NOT NULL REFERENCES runs,
+            customers INTEGER NOT NULL
+        ) STRICT""",
+        """CREATE TABLE deliveries (
+            delivery INTEGER PRIMARY KEY,
+            alert INTEGER REFERENCES alerts,
+            week TEXT REFERENCES weekly_mails,
+            channel TEXT NOT NULL CHECK (channel IN ('mail', 'webhook', 'command')),
+            at TEXT NOT NULL,
+            UNIQUE (alert, channel),
+            UNIQUE (week, channel),
+            CHECK ((alert IS NULL) <> (week IS NULL))
+        ) STRICT""",
+        """CREATE TABLE delivery_attempts (
+            delivery INTEGER NOT NULL REFERENCES deliveries,
+            attempt INTEGER NOT NULL,
+            begun_at TEXT NOT NULL,
+            PRIMARY KEY (delivery, attempt)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE delivery_ends (
+            delivery INTEGER NOT NULL,
+            attempt INTEGER NOT NULL,
+            ended_at TEXT NOT NULL,
+            outcome TEXT NOT NULL CHECK (outcome IN ('delivered', 'failed', 'unknown')),
+            error TEXT,
+            PRIMARY KEY (delivery, attempt),
+            FOREIGN KEY (delivery, attempt) REFERENCES delivery_attempts (delivery, attempt)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE VIEW open_alerts AS
+            SELECT * FROM alerts a WHERE change = 'raised'
+                AND NOT EXISTS (SELECT 1 FROM alerts c WHERE c.raised = a.alert)""",
+        """CREATE VIEW what_became_of_deliveries AS
+            SELECT d.delivery, d.alert, d.week, d.channel, d.at, coalesce(a.attempt, 0) AS attempts,
+                   (SELECT min(begun_at) FROM delivery_attempts f WHERE f.delivery = d.delivery) AS first_begun_at,
+                   a.begun_at AS last_begun_at, e.outcome, e.error
+            FROM deliveries d
+            LEFT JOIN delivery_attempts a ON a.delivery = d.delivery
+                AND a.attempt = (SELECT max(attempt) FROM delivery_attempts WHERE delivery = d.delivery)
+            LEFT JOIN delivery_ends e ON e.delivery = a.delivery AND e.attempt = a.attempt""",
+    ):
+        db.execute(statement)
+
+
+@ledger_migrations()
 def m013_curves(db: Database) -> None:
     """Keep what the curves of a version on the holdout are drawn from, and what it said of groups of customers."""
     for statement in (
@@ -692,6 +757,7 @@ NAMES = frozenset(
         "m009_reasons",
         "m010_buckets",
         "m011_campaigns",
+        "m012_alerts",
         "m013_curves",
         "m014_warnings",
     }

@@ -22,6 +22,7 @@ from churnwatch.pipeline import files
 from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.migrations import NAMES, ledger_migrations
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.notices import Alert, Delivery, DeliveryAttempt, DeliveryEnd, WeeklyMail
 from churnwatch.pipeline.records import (
     AcceptanceCase,
     Aggregated,
@@ -69,6 +70,7 @@ log = logging.getLogger("churnwatch.ledger")
 _TABLES: dict[type, str] = {
     AcceptanceCase: "acceptance_cases",
     Aggregated: "aggregated",
+    Alert: "alerts",
     AmountTenth: "amount_tenths",
     Approval: "approvals",
     Batch: "batches",
@@ -79,6 +81,9 @@ _TABLES: dict[type, str] = {
     CampaignEffect: "campaign_effects",
     CohortMonth: "cohorts",
     Curve: "curves",
+    Delivery: "deliveries",
+    DeliveryAttempt: "delivery_attempts",
+    DeliveryEnd: "delivery_ends",
     Drift: "drifts",
     Experiment: "experiments",
     ExperimentMetric: "experiment_metrics",
@@ -102,6 +107,7 @@ _TABLES: dict[type, str] = {
     SourceFile: "files",
     Step: "steps",
     Verdict: "decisions",
+    WeeklyMail: "weekly_mails",
 }
 
 

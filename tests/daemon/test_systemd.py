@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -14,10 +17,13 @@ from typing import Any
 
 import pytest
 
+from churnwatch.daemon.cli import cli
 from churnwatch.daemon.systemd import Systemd
 from churnwatch.pipeline.settings import Home
 
 WATCHDOG_S = 1.0
+ROOT = Path(__file__).parents[2]
+UNITS = ("churnwatch.service", "churnwatch-alert.service", "churnwatch-alert.timer")
 
 
 @pytest.fixture
@@ -138,6 +144,25 @@ def test_a_run_is_said_step_by_step(
     )
     assert said == [*(f"STATUS=run: {step}" for step in steps), f"STATUS=watching {home.source}"]
     running.stop()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_the_units_are_as_systemd_wants_them(tmp_path: Path) -> None:
+    """It exits 0 on a misspelt directive, so its words count, too."""
+    for unit in UNITS:
+        text = re.sub("^ExecStart=.*", "ExecStart=/bin/true", (ROOT / unit).read_text(), flags=re.MULTILINE)
+        (tmp_path / unit).write_text(text)
+    done = subprocess.run(["systemd-analyze", "verify", *(str(tmp_path / unit) for unit in UNITS)],
+                          capture_output=True, text=True, check=False, timeout=60)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_units_type_commands_that_there_are() -> None:
+    for unit in UNITS[:2]:
+        [line] = re.findall("^ExecStart=/opt/churnwatch/bin/churnwatch (.*)", (ROOT / unit).read_text(), re.MULTILINE)
+        _, _, command, *options = line.split()
+        known = {option for parameter in cli.commands[command].params for option in parameter.opts}
+        assert set(options) <= known
 
 
 @pytest.fixture
