@@ -158,6 +158,8 @@ def test_where_the_former_list_is_gone_nobody_is_said_to_have_moved(copied: Home
     (copied.predictions / "run-00002-calls.parquet").unlink()
     _drop(copied, telco[2])
     assert "run-00002-calls.parquet is gone or damaged" in "; ".join(_run(copied).warnings)
+    with Ledger.open(copied.ledger) as ledger:  # where a further attempt finds it, as this step is not made again
+        assert "gone or damaged" in "; ".join(ledger.run_warnings(3))
     assert _ask(copied, "SELECT former_run FROM bucketings WHERE run = 3") == [{"former_run": None}]
     assert _ask(copied, "SELECT * FROM bucket_moves WHERE run = 3") == []
 
