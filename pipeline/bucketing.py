@@ -108,6 +108,7 @@ def sort_customers(at: Workspace) -> None:
         at.ledger.add_all(_made(at, found))
         at.keep_warnings()
         at.ledger.add_all(_calls(at.run, table.slice(0, at.home.settings.call_capacity)))
+        at.keep_warnings()
 
 
 def _prediction(at: Workspace) -> Row | None:

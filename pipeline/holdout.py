@@ -31,6 +31,7 @@ class Holdout:
         origin: where they come from, in words.
         warning: what is doubtful about them.
         window: the first and last batch that they are of; None: they are of the test folder.
+        days: from when to when (the former not, nor the latter) rows judge, where dates decide about that.
     """
 
     rows: Rows
@@ -38,6 +39,7 @@ class Holdout:
     origin: str
     warning: str | None = None
     window: tuple[int, int] | None = None
+    days: tuple[dt.datetime, dt.datetime] | None = None
 
 
 def from_window(
@@ -92,7 +94,37 @@ def forward(schema: Schema, engine: Engine, source: str, *, days: int, ahead: dt
     rows = labelled_rows(schema, engine, source, where=f"_holdout AND {date} > {timestamp(cut)} AND {date} < {bound}")
     trainable = f"NOT _holdout AND ({date} IS NULL OR {date} <= {timestamp(cut)})"
     origin = f"30 % of customers by hash, rows after {cut:%Y-%m-%d}"
-    return Holdout(rows, trainable, origin, doubtful, window=_window(rows))
+    return Holdout(rows, trainable, origin, doubtful, window=_window(rows), days=(cut, ahead))
+
+
+def learned_of(
+    schema: Schema,
+    engine: Engine,
+    source: str,
+    days: tuple[dt.datetime, dt.datetime],
+    *,
+    batch: int,
+    held_back: int | None,
+) -> int:
+    """Return how many rows of the days that judge a model may have learned from, which was trained by other settings.
+
+    Args:
+        schema: the columns; with a date.
+        engine: where the data set is.
+        source: the data set.
+        days: that judge, see `Holdout`.
+        batch: the newest one that there was when it was trained.
+        held_back: the newest so many days it has not learned from, either.
+    """
+    date, (after, ahead) = name(schema.date or ""), days
+    labelled = (
+        f"SELECT {date} AS _day, _holdout, {cells.label(schema)} AS _y FROM {source} AS s WHERE _batch <= {batch}"
+    )
+    engine.table("known_then", f"SELECT * FROM ({labelled}) AS l WHERE _y IS NOT NULL AND _day < {timestamp(ahead)}")
+    newest = f"(SELECT max(_day) FROM known_then) - INTERVAL '{held_back}' DAY"
+    until = f" AND _day <= {newest}" if held_back is not None else ""
+    asked = f"SELECT count(*) FROM known_then WHERE NOT _holdout AND _day > {timestamp(after)}{until}"
+    return int(engine.rows(asked)[0][0])
 
 
 def dated_ahead(began: dt.datetime) -> dt.datetime:

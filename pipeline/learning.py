@@ -30,6 +30,8 @@ from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.datasets import pinned
 from churnwatch.pipeline.evaluate_amounts import tenths
 from churnwatch.pipeline.features import Rows, labelled_rows
+from churnwatch.pipeline.holdout import learned_of
+from churnwatch.pipeline.ledger import trained
 from churnwatch.pipeline.manifest import manifest
 from churnwatch.pipeline.metrics import HEADLINES, METRICS
 from churnwatch.pipeline.overfitting import Estimate, estimates
@@ -242,7 +244,24 @@ def _judged(at: Workspace, candidate: Model, model: Any, champion: Model | None)
         rows.y, old, new, gating, seed=at.home.settings.training.seed,
         probabilities=(before, predicted), age_runs=at.ledger.champion_age_runs() + 1,
     )  # fmt: skip
-    return evidence, records
+    return _with_doubt(at, champion, evidence), records
+
+
+def _with_doubt(at: Workspace, champion: Model, evidence: gate.Evidence) -> gate.Evidence:
+    """Warn of a champion that has learned from the days that judge, as one from before `holdout_days` has."""
+    days = at.holdout.days
+    if days is None:
+        return evidence
+    batch = max((each.batch for each in at.ledger.batches() if each.run <= champion.run), default=0)
+    held_back = trained.holdout_days(at.ledger, champion)
+    rows = learned_of(at.learned, at.engine, at.dataset, days, batch=batch, held_back=held_back)
+    if not rows:
+        return evidence
+    warning = (
+        f"{champion.name} has learned from {rows:,} rows of the days that judge, after {days[0]:%Y-%m-%d}, and the"
+        " candidate from none: the champion looks better here than it is"
+    )
+    return replace(evidence, warning="; ".join(filter(None, (evidence.warning, warning))))
 
 
 def _first(at: Workspace, rows: Rows, new: Any, baseline: Mapping[str, float]) -> gate.Evidence:

@@ -10,7 +10,15 @@ from churnwatch.pipeline import load
 from churnwatch.pipeline.engine import DuckDB, Engine
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured, dataset
-from churnwatch.pipeline.holdout import Holdout, dated_ahead, forward, from_test_folder, from_window, window_start
+from churnwatch.pipeline.holdout import (
+    Holdout,
+    dated_ahead,
+    forward,
+    from_test_folder,
+    from_window,
+    learned_of,
+    window_start,
+)
 from churnwatch.pipeline.ingest import ingest
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.records import Batch
@@ -104,6 +112,18 @@ def test_a_date_far_ahead_does_not_move_the_newest_days(engine: DuckDB, make_sch
         "2 labelled row(s) are dated ahead of the run, on 2026-03-03 or later: they neither judge nor are learned from;"
         " mend their `day`, or the machine's clock"
     )
+
+
+@pytest.mark.parametrize(
+    ("batch", "held_back", "rows"), [(1, None, 2), (1, 0, 2), (1, 20, 1), (1, 40, 0), (0, None, 0)]
+)
+def test_rows_of_the_days_that_judge_which_a_model_learned_from_are_counted(
+    engine: DuckDB, make_schema: Callable[..., Schema], batch: int, held_back: int | None, rows: int
+) -> None:
+    schema = make_schema({"id": "text", "day": "date", "n": "number", "left": "text"}, id="id", date="day")
+    source = _dated(engine, {"a": "2026-01-01", "b": "2026-02-01", "c": "2026-03-01", "typo": "2206-03-01"})
+    days = dt.datetime(2026, 1, 15), dt.datetime(2026, 4, 1)  # noqa: DTZ001 - as dates in a data set are
+    assert learned_of(schema, engine, source, days, batch=batch, held_back=held_back) == rows
 
 
 def test_where_all_dates_are_ahead_nothing_judges_or_is_learned_from(

@@ -229,6 +229,30 @@ def test_forward_in_time_only_the_newest_days_judge_and_nobody_learns_from_them(
     assert (judged["holdout_first_batch"], judged["holdout_last_batch"]) == (3, 4)
 
 
+def test_a_champion_that_has_learned_from_the_days_that_judge_is_warned_of(
+    make_home: MakeHome, telco: tuple[Path, ...]
+) -> None:
+    text = TELCO.replace("policy: better", "policy: always")
+    home = make_home(text)
+    _run(home, telco[0])
+    _run(home, telco[1])
+    home = make_home(text + "holdout_days: 40\n")
+    outcome = _run(home, telco[2])
+    _run(home, telco[3])
+    batches = _ask(home, "SELECT * FROM batches ORDER BY batch")
+    free = batches[1]["labelled"] - batches[1]["holdout"]
+    warnings = [row["warning"] for row in _ask(home, "SELECT warning FROM decisions ORDER BY run")]
+    assert (
+        warnings[2]
+        == outcome.warnings[0]
+        == (
+            f"v2 has learned from {free} rows of the days that judge, after 2026-01-20, and the candidate from none:"
+            " the champion looks better here than it is"
+        )
+    )
+    assert (warnings[1], warnings[3]) == (None, None)  # v3 was trained as the candidate was
+
+
 def test_another_metric_may_decide(make_home: MakeHome, telco: tuple[Path, ...]) -> None:
     home = make_home(TELCO + "  metric: log_loss\n")
     _run(home, telco[0])
