@@ -11,6 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 
+from churnwatch.pipeline.ensembles import ENSEMBLES
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.estimators import build, fitted_parts, with_many_categories
 
@@ -60,6 +61,26 @@ def test_what_is_no_classifier_with_probabilities_is_a_setting_to_mend(path: str
 def test_a_parameter_that_a_classifier_does_not_take_is_a_setting_to_mend(estimator: str) -> None:
     with pytest.raises(SettingsError, match=r"training\.parameters: \w+ takes no `depth`; it takes .*random_state"):
         _classifier(estimator, depth=3)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "parameter", "told"),
+    [("logistic", {"C": -1.0}, r"logistic\.C: it must be a float in the range \(0\.0, inf\], not -1\.0\.$"),
+     ("boosting", {"max_iter": "x"}, r"boosting\.max_iter: it must be an int in the range \[1, inf\), not 'x'\.$"),
+     ("sklearn.naive_bayes.GaussianNB", {"var_smoothing": -1}, r"sklearn\.naive_bayes\.GaussianNB\.var_smoothing: ")],
+)  # fmt: skip
+def test_a_value_that_a_parameter_cannot_have_is_a_setting_to_mend(
+    estimator: str, parameter: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"^settings\.yaml: training\.parameters: {told}"):
+        _classifier(estimator, **parameter)
+
+
+def test_an_unknown_estimator_is_told_all_names() -> None:
+    with pytest.raises(SettingsError) as raised:
+        _classifier("forest")
+    for name in ("logistic", "deep_boosting", "catboost", *ENSEMBLES):
+        assert f"{name}," in str(raised.value)
 
 
 # -- texts -----------------------------------------------------------------------------------------------------
