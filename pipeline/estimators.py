@@ -125,13 +125,14 @@ def build(
     filled = resampling != "none" or not known.trees  # new rows are made between old ones, so no number may be missing
     if known.texts and not filled:
         texts = [("text", SimpleImputer(strategy="constant", fill_value=""), list(categorical))]
-        wanted = {"cat_features": [len(numeric) + place for place in range(len(categorical))], **wanted}
+        places = tuple(range(len(numeric), len(numeric) + len(categorical)))  # a CatBoost with a list cannot be cloned
+        wanted = {"cat_features": places, **wanted}
     else:
         few = [column for column in categorical if column not in many]
         texts = [("text", one_hot(), few), ("many", _by_target(seed), list(many))]
     numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     columns = ColumnTransformer([("number", numbers if filled else "passthrough", list(numeric)), *texts])
-    if known.extra is None:
+    if known.extra is None or known.texts:
         columns.set_output(transform="pandas")  # other libraries refuse columns by names such as `a[b]`
     return _pipeline(columns, _classifier(estimator, known, wanted, parameters), resampling, seed)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
@@ -128,10 +129,13 @@ def test_texts_have_many_categories_only_where_rows_can_tell_their_shares() -> N
     [("lightgbm", "lightgbm", "n_estimators"), ("xgboost", "xgboost", "n_estimators"),
      ("catboost", "catboost", "iterations")],
 )  # fmt: skip
-def test_another_library_learns_from_the_same_columns(estimator: str, module: str, trees: str) -> None:
+def test_another_library_learns_from_the_same_columns(
+    estimator: str, module: str, trees: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip(module)
     X, y = _rows()
-    pipeline = _built(estimator, **{trees: 40}).fit(X, y)
+    pipeline = clone(_built(estimator, **{trees: 40})).fit(X, y)
+    assert capfd.readouterr().out == ""
     assert np.mean((pipeline.predict_proba(X)[:, 1] > 0.5) == y) > 0.95
     with pytest.raises(SettingsError, match=r"takes no `dpeth`; it takes .*learning_rate"):
         _built(estimator, dpeth=3)
