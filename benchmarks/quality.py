@@ -1,11 +1,12 @@
 """How good the champion is on real data, beside LightGBM, CatBoost and XGBoost: a table for each metric.
 
-CHURNWATCH_DATA=FOLDER python benchmarks/quality.py [--repeats 3] [--keep DIR] [--training SETTINGS] [--alone] [NAME …]
+CHURNWATCH_DATA=FOLDER python benchmarks/quality.py [--repeats 3] [--keep DIR] [--training SETTINGS]… [--alone] [NAME …]
 
-Ours is what `train` makes of the training rows with the default settings, or others (`"resampling: smote"`). Each peer
-is tuned by random search with early stopping: 8 tries in 3 folds of training rows, once per repeat and period, on those
-of the first fold, for all folds (what leaks by that favours the peers). Thresholds are each model's own, from training
-rows. Differences are paired; their intervals hold 95 % of 1,000 drawings of the tested customers.
+Ours is what `train` makes of the training rows with the default settings, or others (`"resampling: smote"`), which have
+rows of their own (`--training {} --training "window: compare"`). Each peer is tuned by random search with early
+stopping: 8 tries in 3 folds of training rows, once per repeat and period, on those of the first fold, for all folds
+(what leaks by that favours the peers). Thresholds are each model's own, from training rows. Differences are paired;
+their intervals hold 95 % of 1,000 drawings of the tested customers.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from churnwatch.pipeline.settings import Training
 from churnwatch.pipeline.train import Candidate, train
 
 _DRAWINGS = 1000
+_DEFAULT = "{}"
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,26 @@ class Trial:
 
 @dataclass(frozen=True)
 class Ours:
-    """What our champions answered, which estimators they were, and how long each took."""
+    """What our champions answered, which estimators they were, and how long each took, by the clock and of CPU."""
 
+    settings: str
     answers: list[Answers]
     estimators: Counter[str]
-    seconds: list[float]
+    wall_s: list[float]
+    cpu_s: list[float]
 
 
-def ours(trial: Trial, training: Training) -> Ours:
+def ours(trial: Trial, settings: str) -> Ours:
     """Train as a run would, on each split."""
-    found = Ours([], Counter(), [])
+    training = msgspec.convert(yaml.safe_load(settings), Training)
+    found = Ours(settings, [], Counter(), [], [])
     for split in trial.splits:
-        begun = time.monotonic()
+        begun, begun_cpu = time.monotonic(), time.process_time()
         schema = trial.schema
         candidate = train(trial.at(split.train), training, numeric=schema.numeric, categorical=schema.categorical)
         assert isinstance(candidate, Candidate), candidate.reason
-        found.seconds.append(time.monotonic() - begun)
+        found.wall_s.append(time.monotonic() - begun)
+        found.cpu_s.append(time.process_time() - begun_cpu)
         found.estimators[candidate.estimator] += 1
         found.answers.append(Answers(candidate.probabilities(trial.at(split.test)), candidate.threshold))
     return found
@@ -132,24 +138,20 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=[each.name for each in SETS])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="keep the peers' answers here, and use those that are there")
-    parser.add_argument("--training", default="{}", help="settings below `training`, other than the default ones")
+    parser.add_argument("--training", action="append", help="settings below `training`, other than the default ones")
     parser.add_argument("--alone", action="store_true", help="without the peers")
     wanted = parser.parse_args()
     if wanted.keep:
         wanted.keep.mkdir(parents=True, exist_ok=True)
-    training = msgspec.convert(yaml.safe_load(wanted.training), Training)
     data = Path(os.environ["CHURNWATCH_DATA"])
     trials = [_trial(each, data, wanted.repeats) for each in SETS if each.name in wanted.names]
-    found = [ours(trial, training) for trial in trials]
-    _print_champions(trials, found)
+    found = [(trial, ours(trial, settings)) for trial in trials for settings in wanted.training or [_DEFAULT]]
+    _print_champions(found)
     if wanted.alone:
         return
-    peers = [[list(theirs(peer, trial, wanted.keep)) for peer in PEERS] for trial in trials]
+    peers = {trial.name: [list(theirs(peer, trial, wanted.keep)) for peer in PEERS] for trial in trials}
     for metric in METRICS:
-        of_sets = [
-            compared(metric, trial, [us.answers, *them]) for trial, us, them in zip(trials, found, peers, strict=True)
-        ]
-        _print(metric, trials, of_sets)
+        _print(metric, [(trial, us, compared(metric, trial, [us.answers, *peers[trial.name]])) for trial, us in found])
 
 
 def _trial(of: Set, data: Path, repeats: int) -> Trial:
@@ -157,23 +159,31 @@ def _trial(of: Set, data: Path, repeats: int) -> Trial:
     return Trial(of.name, rows, schema, list(of.splits(rows, repeats)))
 
 
-def _print(metric: Metric, trials: list[Trial], of_sets: list[Floats]) -> None:
+def _print(metric: Metric, of_sets: list[tuple[Trial, Ours, Floats]]) -> None:
     headers = [metric.name, "churnwatch", *(peer.name for peer in PEERS), "better than the best by"]
-    rows = [row(trial.name, found) for trial, found in zip(trials, of_sets, strict=True)]
+    rows = [row(_name(trial.name, us), found) for trial, us, found in of_sets]
+    for settings in dict.fromkeys(us.settings for _, us, _ in of_sets):
+        alike = [(us, found) for _, us, found in of_sets if us.settings == settings]
+        rows.append(row(_name("mean", alike[0][0]), np.mean([found for _, found in alike], axis=0)))
     print()
-    harness.print_table(headers, [*rows, row("mean", np.mean(of_sets, axis=0))])
+    harness.print_table(headers, rows)
 
 
-def _print_champions(trials: list[Trial], found: list[Ours]) -> None:
+def _name(of: str, us: Ours) -> str:
+    return of if us.settings == _DEFAULT else f"{of}, `{us.settings}`"
+
+
+def _print_champions(of_sets: list[tuple[Trial, Ours]]) -> None:
     rows: list[list[Any]] = []
-    for trial, us in zip(trials, found, strict=True):
+    for trial, us in of_sets:
         champions = ", ".join(f"{count} {estimator}" for estimator, count in us.estimators.most_common())
         once = weights(trial.customers, 0, seed=0)
         values = [f"{metric.of(trial.tested(), us.answers, once)[0]:.4f}" for metric in METRICS]
         most = max(len(split.train) for split in trial.splits)
-        rows.append([trial.name, len(trial.splits), f"{most:,}", champions, *values, f"{max(us.seconds):.0f}"])
+        took = [f"{max(us.wall_s):.0f}", f"{max(us.cpu_s):.0f}"]
+        rows.append([_name(trial.name, us), len(trial.splits), f"{most:,}", champions, *values, *took])
     names = [metric.name for metric in METRICS]
-    harness.print_table(["data", "trainings", "rows at most", "champions", *names, "s at most"], rows)
+    harness.print_table(["data", "trainings", "rows at most", "champions", *names, "s at most", "CPU s at most"], rows)
 
 
 if __name__ == "__main__":

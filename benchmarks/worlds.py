@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from churnwatch.pipeline.replay import History, Places, Turn
-from churnwatch.pipeline.train import best_threshold
+from churnwatch.pipeline.thresholds import best_threshold
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]

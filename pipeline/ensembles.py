@@ -1,27 +1,28 @@
 """Ensembles of estimators that were cross-validated and trained already.
 
-Nothing is trained anew for them: what a row's weights are fitted on are the margins that the parts gave it when it was
-held out, in folds that keep a customer's rows together. The models are scikit-learn's own.
+Nothing is trained anew for them: how much each part counts is fitted to the margins that the parts gave to rows that
+were held out, in folds that keep a customer's rows together. The log-odds of an ensemble are a weighted sum of its
+parts' margins, so that whatever adds up to these adds up to them as well. The models are scikit-learn's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.base import ClassifierMixin
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import StackingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from churnwatch.pipeline.fitting import margin_method
+from churnwatch.pipeline.folds import Folds
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
-ENSEMBLES = ("voting", "stacking")
+Blend = Callable[[Floats, Labels, Floats | None], LogisticRegression]
 _USUAL = ("logistic", "boosting")
 
 
@@ -31,8 +32,8 @@ def parts(listed: Sequence[str]) -> tuple[str, ...]:
     return others if len(others) == len(listed) or len(others) > 1 else _USUAL
 
 
-def blend(margins: Floats, y: Labels, weights: Floats | None = None) -> LogisticRegression:
-    """Fit how much each part counts: the log-odds are a weighted sum of the parts' margins.
+def stacking(margins: Floats, y: Labels, weights: Floats | None = None) -> LogisticRegression:
+    """Fit how much each part counts.
 
     Args:
         margins: (n, parts) of rows that were held out.
@@ -44,6 +45,35 @@ def blend(margins: Floats, y: Labels, weights: Floats | None = None) -> Logistic
     return LogisticRegression().fit(margins, y, sample_weight=weights)
 
 
+def voting(margins: Floats, y: Labels, weights: Floats | None = None) -> LogisticRegression:
+    """Have all parts count alike: the mean of their calibrated log-odds, calibrated in its turn.
+
+    Args and shapes as of `stacking`.
+    """
+    alone = [stacking(margins[:, [part]], y, weights) for part in range(margins.shape[1])]
+    scales, shifts = (np.array([getattr(each, name).item() for each in alone]) for name in ("coef_", "intercept_"))
+    mean = stacking((margins * scales + shifts).mean(axis=1, keepdims=True), y, weights)
+    slope = mean.coef_.item()
+    mean.coef_, mean.n_features_in_ = slope * scales[None, :] / len(scales), len(scales)
+    mean.intercept_ = mean.intercept_ + slope * shifts.mean()
+    return mean
+
+
+ENSEMBLES: Mapping[str, Blend] = {"voting": voting, "stacking": stacking}
+
+
+def held_out_log_odds(blend: Blend, margins: Floats, y: Labels, weights: Floats | None, folds: Folds) -> Floats:
+    """Return what an ensemble says of each row whose label no part and no weight of a part knew, shape (n,).
+
+    Args as of `stacking`, and the folds in which the parts' margins were made.
+    """
+    said = np.empty(len(y))
+    for others, rows in folds:
+        some = None if weights is None else weights[others]
+        said[rows] = blend(margins[others], y[others], some).decision_function(margins[rows])
+    return said
+
+
 def stacked(
     fitted: Mapping[str, Pipeline], blended: LogisticRegression, X: pd.DataFrame, y: Labels
 ) -> StackingClassifier:
@@ -51,7 +81,7 @@ def stacked(
 
     Args:
         fitted: the parts by name.
-        blended: what `blend` made of their margins.
+        blended: how much each counts.
         X: (n, features) rows that they were trained on.
         y: (n,) labels.
     """
@@ -59,18 +89,6 @@ def stacked(
     made.fit(*_one_of_each(X, y))
     made.stack_method_ = [margin_method(part) for part in fitted.values()]  # it asks all parts for the same otherwise
     return made
-
-
-def voting(fitted: Mapping[str, ClassifierMixin], X: pd.DataFrame, y: Labels) -> VotingClassifier:
-    """Return trained classifiers as one, whose probability is the mean of theirs.
-
-    Args:
-        fitted: the parts by name.
-        X: (n, features) rows that they were trained on.
-        y: (n,) labels.
-    """
-    frozen = [(name, FrozenEstimator(part)) for name, part in fitted.items()]
-    return VotingClassifier(frozen, voting="soft").fit(*_one_of_each(X, y))
 
 
 def _one_of_each(X: pd.DataFrame, y: Labels) -> tuple[pd.DataFrame, Labels]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
+from sklearn.utils._param_validation import InvalidParameterError
 
 from churnwatch.pipeline.errors import SettingsError
 
@@ -29,6 +31,7 @@ _TELLING_ROWS = 50  # of each class, for that
 _MOST_CATEGORIES = 40
 _RARE_ROWS = 10  # a category of fewer training rows is "rare"; an unknown one is treated as if it were
 _RESAMPLING = "resampling"
+_REFUSED = re.compile(r"The '(\w+)' parameter of \w+ must (.*)\. Got (.*) instead", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -122,13 +125,14 @@ def build(
     filled = resampling != "none" or not known.trees  # new rows are made between old ones, so no number may be missing
     if known.texts and not filled:
         texts = [("text", SimpleImputer(strategy="constant", fill_value=""), list(categorical))]
-        wanted = {"cat_features": [len(numeric) + place for place in range(len(categorical))], **wanted}
+        places = tuple(range(len(numeric), len(numeric) + len(categorical)))  # a CatBoost with a list cannot be cloned
+        wanted = {"cat_features": places, **wanted}
     else:
         few = [column for column in categorical if column not in many]
         texts = [("text", one_hot(), few), ("many", _by_target(seed), list(many))]
     numbers = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), StandardScaler())
     columns = ColumnTransformer([("number", numbers if filled else "passthrough", list(numeric)), *texts])
-    if known.extra is None:
+    if known.extra is None or known.texts:
         columns.set_output(transform="pandas")  # other libraries refuse columns by names such as `a[b]`
     return _pipeline(columns, _classifier(estimator, known, wanted, parameters), resampling, seed)
 
@@ -145,6 +149,22 @@ def with_many_categories(X: pd.DataFrame, y: npt.NDArray[np.int64]) -> tuple[str
     if np.bincount(y, minlength=2).min() < _TELLING_ROWS:
         return ()
     return tuple(str(column) for column in X if X[column].dtype == "str" and X[column].nunique() > _MANY_CATEGORIES)
+
+
+def check_values(estimator: str, made: BaseEstimator) -> None:
+    """Ask scikit-learn whether an estimator of its own takes its parameters' values, before anything is trained.
+
+    Raises:
+        SettingsError: it takes other values.
+    """
+    if not hasattr(made, "_parameter_constraints"):
+        return
+    try:
+        made._validate_params()  # noqa: SLF001 - public only as a part of fitting
+    except InvalidParameterError as error:
+        found = _REFUSED.match(str(error))
+        told = "{}: it must {}, not {}".format(*found.groups()) if found else str(error)
+        raise SettingsError(f"settings.yaml: training.parameters: {estimator}.{told}.") from None
 
 
 def fitted_parts(pipeline: Pipeline) -> Pipeline:
@@ -195,7 +215,7 @@ def _classifier(
 ) -> BaseEstimator:
     cls = _imported(estimator, known)
     try:
-        names = {*inspect.signature(cls).parameters, *_named_elsewhere(cls)} - {"kwargs"}
+        names = {*inspect.signature(cls).parameters, *_named_elsewhere(cls), *known.usual} - {"kwargs"}
         unknown = sorted(set(parameters) - names)
         if unknown:
             raise SettingsError(f"settings.yaml: training.parameters: {cls.__name__} takes no `{unknown[0]}`;"
@@ -206,6 +226,7 @@ def _classifier(
         fits = False
     if not fits:
         raise SettingsError(f"settings.yaml: training.estimators: `{estimator}` is no classifier with probabilities.")
+    check_values(estimator, classifier)
     return classifier
 
 
@@ -223,5 +244,6 @@ def _imported(estimator: str, known: _Known) -> Any:
         if known.extra is not None:
             raise SettingsError(f"settings.yaml: training.estimators: `{estimator}` needs its library:"
                                 f" pip install 'churnwatch[{known.extra}]'.") from None  # fmt: skip
-        raise SettingsError(f"settings.yaml: training.estimators: no `{estimator}`. Use {', '.join(_BY_NAME)}, or the"
-                            " import path of a scikit-learn classifier that is installed here.") from None  # fmt: skip
+        raise SettingsError(f"settings.yaml: training.estimators: no `{estimator}`. Use {', '.join(_BY_NAME)}, voting,"
+                            " stacking, or the import path of a scikit-learn classifier that is installed"
+                            " here.") from None  # fmt: skip

@@ -81,10 +81,15 @@ class Table:
             many=with_many_categories(self.rows.X, self.rows.y),
             resampling=training.resampling,
         )
-        if self.weights is not None and not has_fit_parameter(made[-1], "sample_weight"):
+        if self.weights is not None and not takes_weights(made):
             raise SettingsError(f"settings.yaml: training: {estimator} takes no weights of rows; choose another"
                                 " estimator, or a window without a half-life.")  # fmt: skip
         return made
+
+
+def takes_weights(pipeline: Pipeline) -> bool:
+    """Tell whether rows can count differently."""
+    return bool(has_fit_parameter(pipeline[-1], "sample_weight"))
 
 
 def fit(pipeline: Pipeline, table: Table) -> Pipeline:
@@ -93,7 +98,7 @@ def fit(pipeline: Pipeline, table: Table) -> Pipeline:
     Raises:
         DataError: it cannot be fitted to these rows.
     """
-    with _quiet():
+    with _quiet(pipeline):
         return fitted_parts(pipeline.fit(table.rows.X, table.rows.y, **_weighted(pipeline, table.weights)))
 
 
@@ -109,7 +114,7 @@ def held_out(pipeline: Pipeline, table: Table, folds: Folds, method: str) -> Flo
         DataError: the pipeline cannot be fitted to these rows.
     """
     params = _weighted(pipeline, table.weights)
-    with _quiet():
+    with _quiet(pipeline):
         return _of_positive(
             cross_val_predict(pipeline, table.rows.X, table.rows.y, cv=folds, method=method, params=params)
         )
@@ -139,7 +144,7 @@ def side_by_side(pipelines: Sequence[Pipeline], table: Table, folds: Folds, *, u
         for each in pipelines
     )
     done: list[Floats] = []
-    with _quiet(), closing(Parallel(return_as="generator")(calls)) as made:
+    with _quiet(pipelines[0]), closing(Parallel(return_as="generator")(calls)) as made:
         warnings.filterwarnings("ignore", ".* still being processed by the workers have been cancelled", UserWarning)
         for found in made:
             done.append(_of_positive(found))
@@ -157,7 +162,7 @@ def _weighted(pipeline: Pipeline, weights: Floats | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(pipeline: Pipeline) -> Iterator[None]:
     """Have no word of scikit-learn's; a model that did not converge is a worse model, which the gate will tell."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -166,7 +171,8 @@ def _quiet() -> Iterator[None]:
         except Exception as error:
             if not isinstance(error, ValueError) and not type(error).__module__.startswith(_OF_LIBRARIES):
                 raise
-            raise DataError(f"the estimator cannot be trained on these rows: {error}") from error
+            told = f"{type(pipeline[-1]).__name__} cannot be trained on these rows: {' '.join(str(error).split())}"
+            raise DataError(told) from error
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.estimators import BOOSTING, one_hot
+from churnwatch.pipeline.estimators import BOOSTING, check_values, one_hot
 
 
 def build(
@@ -64,6 +64,7 @@ def _regressor(name: str, cls: Any, wanted: Mapping[str, Any], parameters: Mappi
     if unknown:
         raise SettingsError(f"settings.yaml: training.parameters: {cls.__name__} takes no `{unknown[0]}`;"
                             f" it takes {', '.join(sorted(known))}.")  # fmt: skip
+    check_values(name, made)
     return made
 
 

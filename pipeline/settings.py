@@ -138,7 +138,6 @@ class Training(_Checked, frozen=True):
         "logistic",
         "boosting",
         "deep_boosting",
-        "voting",
         "stacking",
     )
     parameters: dict[str, dict[str, bool | int | float | str]] = {}

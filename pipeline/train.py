@@ -18,6 +18,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier
 
 from churnwatch.pipeline import ensembles, windows
+from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.features import Rows
 from churnwatch.pipeline.fitting import Table, fit, resources
 from churnwatch.pipeline.search import SPACES, Found, search
@@ -122,8 +123,30 @@ def _window(
     """Return the window that is asked for, or the one that would have predicted the newest batches best."""
     if training.window != "compare":
         return Window.given(training), ()
-    compared = windows.compare(rows, training, _learner(training, numeric, categorical))
+    weighed = _take_weights(Table.of(rows, numeric, categorical, np.ones(len(rows))), training)
+    compared = windows.compare(rows, training, _learner(training, numeric, categorical), weighed=weighed)
     return windows.choose(compared), compared
+
+
+def _take_weights(table: Table, training: Training) -> bool:
+    """Tell whether all estimators that will be trained on the window take weights.
+
+    Raises:
+        SettingsError: one does not, and a half-life is asked for.
+    """
+    try:
+        for name in dict.fromkeys(ensembles.parts(_names(training))):
+            table.pipeline(name, training, training.parameters.get(name, {}))
+    except SettingsError:
+        if training.half_life is not None:
+            raise
+        return False
+    return True
+
+
+def _names(training: Training) -> tuple[str, ...]:
+    """Return the estimators that are compared."""
+    return training.estimators[:1] if training.mode == "refit" else training.estimators
 
 
 def _learner(training: Training, numeric: Columns, categorical: Columns) -> windows.Learn:
@@ -142,8 +165,7 @@ def _learner(training: Training, numeric: Columns, categorical: Columns) -> wind
 def _best(table: Table, training: Training, window: Window, compared: tuple[ComparedWindow, ...]) -> Candidate:
     searches = _searches(table, training)
     parameters = {**training.parameters, **{each.estimator: each.parameters for each in searches}}
-    names = training.estimators[:1] if training.mode == "refit" else training.estimators
-    validated = validate(names, table, msgspec.structs.replace(training, parameters=parameters))
+    validated = validate(_names(training), table, msgspec.structs.replace(training, parameters=parameters))
     chosen = choose(validated)
     return Candidate(
         model=_model(chosen, table),

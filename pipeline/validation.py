@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import log_loss
 from sklearn.pipeline import Pipeline
@@ -21,7 +22,7 @@ from churnwatch.pipeline.calibration import Calibrator, calibrated, calibrator
 from churnwatch.pipeline.fitting import Table, fit, held_out, margin_method
 from churnwatch.pipeline.folds import Folds, folds
 from churnwatch.pipeline.settings import Training
-from churnwatch.pipeline.thresholds import METRICS, best_threshold
+from churnwatch.pipeline.thresholds import METRICS, steady_threshold
 
 Floats = npt.NDArray[np.float64]
 
@@ -94,9 +95,7 @@ def validate(names: Sequence[str], table: Table, training: Training) -> dict[str
         return found  # and no ensemble, since nothing tells how much each counts
     for name in wanted:
         of = {part: found[part] for part in ensembles.parts(training.estimators)}
-        found[name] = (
-            _stacking(of, table, parts, training) if name == "stacking" else _voting(of, table, parts, training)
-        )
+        found[name] = _ensemble(name, of, table, parts, training)
     return {name: found[name] for name in names}
 
 
@@ -147,27 +146,18 @@ def _one(name: str, table: Table, parts: Folds | None, training: Training) -> Va
     return Validated(parameters, _compared(name, known, table, parts, training), known, calibration, pipeline, trained)
 
 
-def _stacking(of: Mapping[str, Validated], table: Table, parts: Folds, training: Training) -> Validated:
+def _ensemble(name: str, of: Mapping[str, Validated], table: Table, parts: Folds, training: Training) -> Validated:
+    blend, (y, weights) = ensembles.ENSEMBLES[name], (table.rows.y, table.weights)
     margins = np.column_stack([each.known.margins for each in of.values()])
-    blended = ensembles.blend(margins, table.rows.y, table.weights)
+    blended = blend(margins, y, weights)
 
     def trained() -> ClassifierMixin:
-        fitted = {name: fit(each.pipeline, table) for name, each in of.items()}
-        return ensembles.stacked(fitted, blended, table.rows.X, table.rows.y)
+        fitted = {part: fit(each.pipeline, table) for part, each in of.items()}
+        return ensembles.stacked(fitted, blended, table.rows.X, y)
 
-    known = _held_out(blended.decision_function(margins), blended.predict_proba(margins)[:, 1], table, parts)
-    return Validated({}, _compared("stacking", known, table, parts, training), known, "sigmoid", None, trained)
-
-
-def _voting(of: Mapping[str, Validated], table: Table, parts: Folds, training: Training) -> Validated:
-    probability = np.mean([each.known.probability for each in of.values()], axis=0)
-
-    def trained() -> ClassifierMixin:
-        return ensembles.voting({name: each.trained() for name, each in of.items()}, table.rows.X, table.rows.y)
-
-    known = _held_out(probability, probability, table, parts)
-    comparison = _compared("voting", known, table, parts, training)
-    return Validated({}, comparison, known, training.calibration, None, trained)
+    log_odds = ensembles.held_out_log_odds(blend, margins, y, weights, parts)
+    known = _held_out(log_odds, expit(log_odds), table, parts)
+    return Validated({}, _compared(name, known, table, parts, training), known, "sigmoid", None, trained)
 
 
 def _calibrator(margins: Floats, table: Table, training: Training) -> Calibrator | None:
@@ -183,6 +173,6 @@ def _held_out(margins: Floats, probability: Floats, table: Table, parts: Folds) 
 
 
 def _compared(name: str, known: HeldOut, table: Table, parts: Folds, training: Training) -> Comparison:
-    threshold, value = best_threshold(table.rows.y, known.probability, training.metric, table.weights)
+    threshold, value = steady_threshold(table.rows.y, known.probability, training.metric, table.weights, parts)
     by_fold = [metric(table, training.metric, known.probability >= threshold, test) for _, test in parts]
     return Comparison(name, threshold, value, _error(np.array(by_fold)), float(known.losses.mean()))

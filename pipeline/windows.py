@@ -88,17 +88,18 @@ class ComparedWindow:
     rows: int
 
 
-def compare(rows: Rows, training: Training, learn: Learn) -> tuple[ComparedWindow, ...]:
+def compare(rows: Rows, training: Training, learn: Learn, *, weighed: bool = True) -> tuple[ComparedWindow, ...]:
     """Predict the newest batches by models that learned what came before them, once with each window.
 
     Args:
         rows: the training rows.
         training: a half-life that it names is compared, instead of the usual one.
         learn: trains on rows with weights; returns what predicts rows.
+        weighed: whether weights that fall with age are compared, too.
 
     Returns all history first; nothing where there are too few batches or rows to tell.
     """
-    windows = _candidates(rows, training)
+    windows = [window for window in _candidates(rows, training) if weighed or window.half_life is None]
     found: dict[Window, list[Floats]] = {window: [] for window in windows}
     for past, asked in _origins(rows):
         usual = _losses(asked, Window(), past, learn)

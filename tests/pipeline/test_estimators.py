@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 
+from churnwatch.pipeline.ensembles import ENSEMBLES
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.estimators import build, fitted_parts, with_many_categories
 
@@ -62,6 +64,26 @@ def test_a_parameter_that_a_classifier_does_not_take_is_a_setting_to_mend(estima
         _classifier(estimator, depth=3)
 
 
+@pytest.mark.parametrize(
+    ("estimator", "parameter", "told"),
+    [("logistic", {"C": -1.0}, r"logistic\.C: it must be a float in the range \(0\.0, inf\], not -1\.0\.$"),
+     ("boosting", {"max_iter": "x"}, r"boosting\.max_iter: it must be an int in the range \[1, inf\), not 'x'\.$"),
+     ("sklearn.naive_bayes.GaussianNB", {"var_smoothing": -1}, r"sklearn\.naive_bayes\.GaussianNB\.var_smoothing: ")],
+)  # fmt: skip
+def test_a_value_that_a_parameter_cannot_have_is_a_setting_to_mend(
+    estimator: str, parameter: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf"^settings\.yaml: training\.parameters: {told}"):
+        _classifier(estimator, **parameter)
+
+
+def test_an_unknown_estimator_is_told_all_names() -> None:
+    with pytest.raises(SettingsError) as raised:
+        _classifier("forest")
+    for name in ("logistic", "deep_boosting", "catboost", *ENSEMBLES):
+        assert f"{name}," in str(raised.value)
+
+
 # -- texts -----------------------------------------------------------------------------------------------------
 
 
@@ -107,10 +129,13 @@ def test_texts_have_many_categories_only_where_rows_can_tell_their_shares() -> N
     [("lightgbm", "lightgbm", "n_estimators"), ("xgboost", "xgboost", "n_estimators"),
      ("catboost", "catboost", "iterations")],
 )  # fmt: skip
-def test_another_library_learns_from_the_same_columns(estimator: str, module: str, trees: str) -> None:
+def test_another_library_learns_from_the_same_columns(
+    estimator: str, module: str, trees: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip(module)
     X, y = _rows()
-    pipeline = _built(estimator, **{trees: 40}).fit(X, y)
+    pipeline = clone(_built(estimator, **{trees: 40})).fit(X, y)
+    assert capfd.readouterr().out == ""
     assert np.mean((pipeline.predict_proba(X)[:, 1] > 0.5) == y) > 0.95
     with pytest.raises(SettingsError, match=r"takes no `dpeth`; it takes .*learning_rate"):
         _built(estimator, dpeth=3)

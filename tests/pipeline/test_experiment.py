@@ -163,7 +163,7 @@ def test_a_learning_curve_is_recorded_and_drawn(released: Home, monkeypatch: pyt
 
 
 def test_training_rows_are_those_of_the_window_that_was_chosen(released: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windows, "compare", lambda *_: ())
+    monkeypatch.setattr(windows, "compare", lambda *_, **__: ())
     monkeypatch.setattr(windows, "choose", lambda _: Window(last=1))
     monkeypatch.setattr(learning_curve, "SHARES", (0.5, 1.0))
     made, _ = _conduct(released, window="compare", curve=True)
@@ -229,7 +229,9 @@ def test_a_home_without_rows_has_nothing_to_learn_from(make_home: Callable[..., 
 
 
 def test_what_cannot_be_trained_leaves_nothing(released: Home) -> None:
-    with pytest.raises(DataError, match="The 'C' parameter"):
+    with pytest.raises(DataError, match="LogisticRegression cannot be trained on these rows: Solver lbfgs supports"):
+        _conduct(released, parameters={"logistic": {"l1_ratio": 0.5}})
+    with pytest.raises(SettingsError, match=r"logistic\.C: it must be a float in the range .*, not -1\.$"):
         _conduct(released, parameters={"logistic": {"C": -1}})
     with pytest.raises(SettingsError, match="takes no `D`"):
         _conduct(released, parameters={"logistic": {"D": 1}})

@@ -195,7 +195,7 @@ def test_the_canonical_text_has_every_setting_and_can_be_read_back() -> None:
     found = parse(LEAST)
     told = json.loads(found.canonical())
     assert set(told) == set(Settings.__struct_fields__)
-    assert told["training"]["estimators"] == ["logistic", "boosting", "deep_boosting", "voting", "stacking"]
+    assert told["training"]["estimators"] == ["logistic", "boosting", "deep_boosting", "stacking"]
 
 
 # -- a home ----------------------------------------------------------------------------------------------------

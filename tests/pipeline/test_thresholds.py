@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from churnwatch.pipeline.thresholds import METRICS, best_threshold
+from churnwatch.pipeline.thresholds import METRICS, best_threshold, steady_threshold
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,44 @@ def test_a_row_of_weight_three_counts_like_three_rows(metric: str, rows: list[tu
     threshold, value = best_threshold(y, level / 9, metric, times / 4)
     as_many = METRICS[metric](np.repeat(y, times), np.repeat(level / 9, times) >= threshold)
     assert value == pytest.approx(as_many)
+
+
+# -- steady --------------------------------------------------------------------------------------------------------
+
+
+def _folds(n: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    places = np.arange(n)
+    return [(places[places % 5 != fold], places[places % 5 == fold]) for fold in range(5)]
+
+
+def _drawn(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    probability = rng.beta(1, 3, n)
+    return (rng.random(n) < probability).astype(np.int64), probability
+
+
+def test_the_threshold_of_the_best_expected_f1_is_half_that_f1() -> None:
+    y, probability = _drawn(20_000, 0)
+    threshold, value = steady_threshold(y, probability, "f1", None, _folds(len(y)))
+    assert threshold == pytest.approx(value / 2, abs=0.01)
+    assert value == f1_score(y, probability >= threshold)
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("accuracy", 0.5), ("balanced_accuracy", 0.25)])
+def test_other_metrics_have_the_threshold_that_probabilities_expect(metric: str, expected: float) -> None:
+    y, probability = _drawn(2_000, 1)
+    assert steady_threshold(y, probability, metric, None, _folds(2_000))[0] == pytest.approx(expected, abs=0.02)
+
+
+def test_another_draw_of_labels_moves_it_less_than_the_best_one() -> None:
+    drawn = [_drawn(1_000, seed) for seed in range(20)]
+    steady = [steady_threshold(y, p, "f1", None, _folds(1_000))[0] for y, p in drawn]
+    best = [best_threshold(y, p)[0] for y, p in drawn]
+    assert np.std(steady) < np.std(best) / 2
+
+
+def test_labels_overrule_probabilities_that_do_not_mean_what_they_say() -> None:
+    y, probability = _drawn(2_000, 2)
+    unsaid = probability**3
+    threshold, value = steady_threshold(y, unsaid, "f1", None, _folds(2_000))
+    assert (threshold, value) == best_threshold(y, unsaid)

@@ -17,7 +17,7 @@ from churnwatch.pipeline import fitting, validation
 from churnwatch.pipeline.errors import DataError, SettingsError
 from churnwatch.pipeline.features import Rows
 from churnwatch.pipeline.settings import Training
-from churnwatch.pipeline.thresholds import best_threshold
+from churnwatch.pipeline.thresholds import best_threshold, steady_threshold
 from churnwatch.pipeline.train import Candidate, Untrainable, probabilities, train
 
 LOGISTIC = Training(estimators=("logistic",), folds=3, threads=1)
@@ -79,13 +79,13 @@ def test_nothing_but_constant_columns_is_untrainable() -> None:
 def test_what_another_library_cannot_fit_is_a_data_error() -> None:
     pytest.importorskip("lightgbm")
     training = Training(estimators=("lightgbm",), parameters={"lightgbm": {"num_leaves": 0}}, folds=2)
-    with pytest.raises(DataError, match=r"the estimator cannot be trained on these rows: .*num_leaves"):
+    with pytest.raises(DataError, match=r"LGBMClassifier cannot be trained on these rows: .*num_leaves"):
         train(_rows(), training, numeric=("amount",), categorical=("plan",))
 
 
 def test_what_scikit_learn_cannot_fit_is_a_data_error() -> None:
-    training = Training(estimators=("logistic",), parameters={"logistic": {"C": -1.0}}, folds=2)
-    with pytest.raises(DataError, match=r"the estimator cannot be trained on these rows: .*'C' parameter"):
+    training = Training(estimators=("logistic",), parameters={"logistic": {"l1_ratio": 0.5}}, folds=2)
+    with pytest.raises(DataError, match=r"LogisticRegression cannot be trained on these rows: Solver lbfgs supports"):
         _train(_rows(), training)
 
 
@@ -198,15 +198,15 @@ def test_the_threshold_is_tuned_by_cross_validation_and_sees_each_row_from_outsi
 ) -> None:
     tuned = {}
 
-    def spy(y: Any, probability: Any, metric: str, weights: Any) -> tuple[float, float]:
+    def spy(y: Any, probability: Any, *others: Any) -> tuple[float, float]:
         tuned["y"], tuned["p"] = y, probability
-        return best_threshold(y, probability, metric, weights)
+        return steady_threshold(y, probability, *others)
 
-    monkeypatch.setattr(validation, "best_threshold", spy)
+    monkeypatch.setattr(validation, "steady_threshold", spy)
     rows = _rows()
     candidate = _train(rows)
     assert list(tuned["y"]) == list(rows.y)
-    assert candidate.threshold == best_threshold(rows.y, tuned["p"])[0]
+    assert candidate.threshold == best_threshold(tuned["p"], tuned["p"])[0]
     assert list(tuned["p"]) != list(candidate.probabilities(rows))
 
 
@@ -362,6 +362,16 @@ def test_an_estimator_that_takes_no_weights_cannot_have_a_half_life() -> None:
     training = Training(estimators=("sklearn.neighbors.KNeighborsClassifier",), half_life=2.0)
     with pytest.raises(SettingsError, match="KNeighborsClassifier takes no weights of rows"):
         _train(_changed(), training)
+
+
+def test_weights_by_age_are_not_compared_where_an_estimator_takes_none() -> None:
+    rows = _changed(1800)
+    training = Training(estimators=("logistic", "sklearn.neighbors.KNeighborsClassifier"), folds=2, window="compare")
+    candidate = _train(rows, training)
+    assert "all, half-life 6 batches" not in [each.window.name for each in candidate.windows]
+    assert len(candidate.windows) > 1
+    with pytest.raises(SettingsError, match="KNeighborsClassifier takes no weights of rows"):
+        _train(rows, msgspec.structs.replace(training, half_life=2.0))
 
 
 # -- search ----------------------------------------------------------------------------------------------------

@@ -78,6 +78,10 @@ def test_what_cannot_be_learned_is_said(rows: Rows, why: str) -> None:
         (Training(estimators=("sklearn.svm.SVC",)), "`sklearn.svm.SVC` is no regressor."),
         (Training(estimators=("json.dumps",)), "`json.dumps` is no regressor."),
         (Training(estimators=("linear",), parameters={"linear": {"C": 1}}), "Ridge takes no `C`; it takes alpha, "),
+        (
+            Training(estimators=("linear",), parameters={"linear": {"alpha": -1}}),
+            "linear.alpha: it must be a float in ",
+        ),
     ],
 )
 def test_an_estimator_that_does_not_fit_is_refused(training: Training, said: str) -> None:
