@@ -106,7 +106,6 @@ def sort_customers(at: Workspace) -> None:
         at.ledger.add_all(_sums(at.run, found))
         at.ledger.add_all(_moves(at.run, found, table))
         at.ledger.add_all(_made(at, found))
-        at.keep_warnings()
         at.ledger.add_all(_calls(at.run, table.slice(0, at.home.settings.call_capacity)))
         at.keep_warnings()
 
