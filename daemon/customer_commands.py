@@ -138,6 +138,8 @@ def _head(head: Row) -> str:
         lines.append(f"What a customer is worth: {head['value']}; losses and profits are of that time.")
     if head["unvalued"]:
         lines.append(f"{head['unvalued']:,} of them have no value there: no loss is counted and no offer made.")
+    if head["left_alone"]:
+        lines.append(f"{head['left_alone']:,} of B are left alone by lot (holdback), to learn what offers do.")
     return "\n".join(lines)
 
 

@@ -21,11 +21,13 @@ from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import name
 from churnwatch.pipeline.errors import SettingsError
+from churnwatch.pipeline.holdback import held_back
 from churnwatch.pipeline.ledger import customers as former_runs
 from churnwatch.pipeline.ledger.reader import Row
 from churnwatch.pipeline.offers import Floats, Offer
 from churnwatch.pipeline.records import Bucket, Bucketing, BucketMove, Call, OfferMade
 from churnwatch.pipeline.schema import NUMBERS
+from churnwatch.pipeline.settings_offers import LEFT_ALONE
 from churnwatch.pipeline.workspace import Workspace
 
 SHAPE = pa.schema(
@@ -54,6 +56,7 @@ _FOR_PEOPLE = {
     "decision": "decision",
     "model": "model",
 }
+_SIDES = {"raises", "lowers"}
 _QUANTILES = (0.1, 0.5, 0.9)
 
 
@@ -100,7 +103,8 @@ def sort_customers(at: Workspace) -> None:
     head = Bucketing(at.run, prediction["version"], iso(utc_now()), path.name, sha256, len(table),
                      at.home.settings.bucketed_by.value, value.in_words if value else None,
                      value.months if value else None, _unvalued(found),
-                     former.run if former is not None and found.before is not None else None)  # fmt: skip
+                     former.run if former is not None and found.before is not None else None,
+                     int(found.sorted.left_alone.sum()))  # fmt: skip
     with at.ledger.transaction():
         at.ledger.add(head)
         at.ledger.add_all(_sums(at.run, found))
@@ -137,7 +141,9 @@ def _found(at: Workspace, prediction: Row, before: pa.Table | None) -> _Found:
     priced = offers.priced(settings.offers)
     bounds = None if settings.buckets.a is None or settings.buckets.b is None else (settings.buckets.a,
                                                                                     settings.buckets.b)  # fmt: skip
-    result = buckets.sort(known, settings.bucketed_by, priced, capacity=settings.call_capacity, bounds=bounds)
+    alone = held_back(ids.to_pylist(), settings.holdback) if settings.holdback else None
+    result = buckets.sort(known, settings.bucketed_by, priced, capacity=settings.call_capacity, held_back=alone,
+                          bounds=bounds)  # fmt: skip
     model = predicted["model"][0].as_py() if len(predicted) else ""
     return _Found(ids, model, known, result, priced, before)
 
@@ -193,7 +199,7 @@ def _table(found: _Found) -> pa.Table:
         "former_bucket": buckets.former(found.ids, found.before),
         "probability": nothing if customers.amounts else pa.array(customers.risk),
         "expected_loss": loss,
-        "offer": nothing if made is None else pa.array([each.name for each in found.offers]).take(made),
+        "offer": _offered(found, made),
         "expected_profit": nothing if chosen is None else pa.array(chosen.profit, mask=chosen.offer == profit.NONE),
         "raises": nothing,
         "lowers": nothing,
@@ -204,11 +210,18 @@ def _table(found: _Found) -> pa.Table:
     return table.take(pa.array(found.sorted.order))
 
 
+def _offered(found: _Found, made: pa.Array | None) -> pa.Array:
+    """Return the names of the offers that are made, and of whom is held back that they are."""
+    names = pa.array([each.name for each in found.offers], pa.string())
+    offered = pa.nulls(len(found.ids), pa.string()) if made is None else names.take(made)
+    return pc.if_else(pa.array(found.sorted.left_alone), LEFT_ALONE, offered)
+
+
 def _with_reasons(at: Workspace, table: pa.Table) -> pa.Table:
     """Say why of those who can be called, who stand first; of all others the contributions are kept."""
     called = table["id"].slice(0, at.home.settings.call_capacity).to_pylist()
     said = reasons.of_customers(at, called, run=at.run)
-    for side in ("raises", "lowers"):
+    for side in sorted(_SIDES):
         texts = [(getattr(said[each], side) or None) if each in said else None for each in called]
         column = pa.array([*texts, *([None] * (len(table) - len(called)))], pa.string())
         table = table.set_column(table.column_names.index(side), side, column)
@@ -219,8 +232,10 @@ def _for_people(at: Workspace, table: pa.Table, *, amounts: bool) -> pa.Table:
     """Return what people open: words for names and decisions, rounded, without what nothing is known of."""
     identity = at.schema.id or "id"
     shown = {f"{identity} (input)" if identity.lower() in _FOR_PEOPLE.values() else identity: table["id"]}
+    known = {column for column in _FOR_PEOPLE if table[column].null_count < len(table)} | {"bucket"}
+    known |= _SIDES if known & _SIDES else set()
     for column, title in _FOR_PEOPLE.items():
-        if table[column].null_count < len(table) or column == "bucket":
+        if column in known:
             shown["amount" if amounts and column == "expected_loss" else title] = _readable(column, table[column])
     return pa.table(shown)
 

@@ -8,7 +8,7 @@ thresholds, the two numbers are given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -59,17 +59,25 @@ class Sorted:
         thresholds: the risk from which on customers are in A and in B; None where that differs by customer, or where
             nobody is in A.
         chosen: who is made which offer; None where no profit can be claimed of any.
+        left_alone: (n,) who of B is held back, to learn from what offers do.
         order: (n,) indices of the customers, whom to call first: by bucket, then by what is at stake.
     """
 
     bucket: npt.NDArray[np.int64]
     thresholds: tuple[float | None, float | None]
     chosen: Chosen | None
+    left_alone: npt.NDArray[np.bool_]
     order: npt.NDArray[np.int64]
 
 
 def sort(
-    customers: Customers, by: By, offers: Sequence[Offer], *, capacity: int, bounds: tuple[float, float] | None = None
+    customers: Customers,
+    by: By,
+    offers: Sequence[Offer],
+    *,
+    capacity: int,
+    held_back: npt.NDArray[np.bool_] | None = None,
+    bounds: tuple[float, float] | None = None,
 ) -> Sorted:
     """Sort customers into buckets.
 
@@ -78,19 +86,39 @@ def sort(
         by: what decides.
         offers: those with a save rate; by profit at least one.
         capacity: how many can be called.
+        held_back: (n,) who is made no offer by lot, should they come into B; None: nobody.
         bounds: of `thresholds`: from which risk on customers are in A, and in B.
     """
     if by is By.PROFIT:
         assert customers.value is not None  # noqa: S101 - settings with offers say what a customer is worth
         chosen = profit.choose(offers, customers.risk, customers.value, capacity=capacity)
         bucket = _by_profit(customers, chosen)
-        return Sorted(bucket, (None, None), chosen, _order(customers, bucket, chosen))
+        return _sorted(customers, bucket, (None, None), chosen, held_back)
     bucket, thresholds = _by_bounds(customers, bounds) if bounds else _by_capacity(customers, capacity)
     made = None
     if offers and customers.value is not None:
         called, reached = bucket == A, bucket == B
         made = profit.best_within(offers, customers.risk, customers.value, called=called, reached=reached)
-    return Sorted(bucket, thresholds, made, _order(customers, bucket, made))
+    return _sorted(customers, bucket, thresholds, made, held_back)
+
+
+def _sorted(
+    customers: Customers,
+    bucket: npt.NDArray[np.int64],
+    thresholds: tuple[float | None, float | None],
+    chosen: Chosen | None,
+    held_back: npt.NDArray[np.bool_] | None,
+) -> Sorted:
+    """Take their offers from those of B who are held back; they stay in B, behind all others."""
+    alone = np.zeros(len(bucket), dtype=np.bool_) if held_back is None else held_back & (bucket == B)
+    if chosen is not None:
+        chosen = replace(
+            chosen,
+            offer=np.where(alone, profit.NONE, chosen.offer),
+            profit=np.where(alone, 0.0, chosen.profit),
+            waits=chosen.waits & ~alone,
+        )
+    return Sorted(bucket, thresholds, chosen, alone, _order(customers, bucket, alone, chosen))
 
 
 def _by_profit(customers: Customers, chosen: Chosen) -> npt.NDArray[np.int64]:
@@ -119,11 +147,13 @@ def _by_capacity(
     return bucket, (least, customers.threshold)
 
 
-def _order(customers: Customers, bucket: npt.NDArray[np.int64], chosen: Chosen | None) -> npt.NDArray[np.int64]:
+def _order(
+    customers: Customers, bucket: npt.NDArray[np.int64], alone: npt.NDArray[np.bool_], chosen: Chosen | None
+) -> npt.NDArray[np.int64]:
     """Order by bucket, then by what the offer earns, then by the expected loss, then by risk; else as before."""
     loss = customers.risk if customers.loss is None else np.nan_to_num(customers.loss)
     earned = np.zeros(len(bucket)) if chosen is None else chosen.profit
-    return np.lexsort((-customers.risk, -loss, -earned, bucket))
+    return np.lexsort((-customers.risk, -loss, -earned, alone, bucket))
 
 
 def former(ids: pa.Array, before: pa.Table | None) -> pa.Array:

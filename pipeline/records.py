@@ -543,6 +543,7 @@ class Bucketing:
     value_months: int | None  # of how many months expected losses and profits are
     unvalued: int  # customers of whom the value is missing
     former_run: int | None  # against which it is counted who moved
+    left_alone: int = 0  # customers of B who are held back, to learn from what offers do
 
 
 @dataclass(frozen=True, slots=True)

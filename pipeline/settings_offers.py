@@ -15,6 +15,7 @@ from churnwatch.pipeline import settings_forms
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Amount = Annotated[float, Meta(ge=0)]
 _Name = Annotated[str, Meta(min_length=1)]
+LEFT_ALONE = "left alone"  # stands where an offer would, for those who are held back to learn what offers do
 _MONTHS = {"month": 1, "year": 12}
 
 
@@ -103,6 +104,9 @@ def check(value: Value | None, offers: Mapping[str, Offer], buckets: Buckets, *,
             raise msgspec.ValidationError(
                 f"goes with the probability of leaving, which a regression has not - at `$.{name}`"
             )
+    if LEFT_ALONE in offers:
+        raise msgspec.ValidationError(f"`{LEFT_ALONE}` is said of those who are held back; call the offer otherwise"
+                                      " - at `$.offers`")  # fmt: skip
     if offers and value is None:
         raise msgspec.ValidationError("whether an offer pays hangs on what a customer is worth; name `value`"
                                       " - at `$.offers`")  # fmt: skip

@@ -512,6 +512,7 @@ def m010_buckets(db: Database) -> None:
             value TEXT,
             value_months INTEGER,
             unvalued INTEGER NOT NULL,
+            left_alone INTEGER NOT NULL,
             former_run INTEGER REFERENCES runs
         ) STRICT""",
         """CREATE TABLE buckets (

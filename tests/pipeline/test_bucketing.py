@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from churnwatch.pipeline import bucketing, files, run
+from churnwatch.pipeline.holdback import held_back
 from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Status
@@ -32,7 +33,7 @@ gate: {policy: better, min_positives: 5}
 OFFERS = """\
 value: {column: MonthlyCharges, months: 6}
 offers:
-  call: {discount: 10%, cost: 12, save_rate: 0.3, call: true}
+  call: {discount: 10%, cost: 12, save_rate: 0.5, call: true}
   letter: {discount: 5%, cost: 1, save_rate: 0.2, take_up: 0.5}
   gift: {discount: "20"}
 """
@@ -99,7 +100,7 @@ def test_what_is_expected_of_a_customer_follows_from_the_settings(worked: Home, 
     p, v = first["probability"], 6 * charges.loc[[first["id"]]].iloc[-1]
     assert first["expected_loss"] == pytest.approx(p * v)
     assert first["offer"] == "call"
-    assert first["expected_profit"] == pytest.approx(p * 0.3 * 0.9 * v - (1 - p) * 0.1 * v - 12)
+    assert first["expected_profit"] == pytest.approx(p * 0.5 * 0.9 * v - (1 - p) * 0.1 * v - 12)
 
 
 def test_who_moved_is_told_by_customer_and_counted(worked: Home) -> None:
@@ -122,7 +123,7 @@ def test_offers_are_told_with_what_they_earn_and_those_without_a_save_rate_claim
     assert rows["gift"]["expected_profit"] is None
     assert rows["call"]["profit_at_half"] < rows["call"]["expected_profit"] < rows["call"]["profit_at_one_and_a_half"]
     v = rows["call"]["median_value"]
-    assert rows["call"]["threshold_at_median"] == pytest.approx((0.1 * v + 12) / (0.3 * 0.9 * v + 0.1 * v))
+    assert rows["call"]["threshold_at_median"] == pytest.approx((0.1 * v + 12) / (0.5 * 0.9 * v + 0.1 * v))
 
 
 def test_the_ledger_keeps_the_top_of_the_list_and_no_more(worked: Home) -> None:
@@ -189,3 +190,18 @@ def test_without_an_id_there_is_no_list(make_home: Callable[..., Home], telco: t
     assert _run(home).status is Status.DONE
     assert _ask(home, "SELECT * FROM bucketings") == []
     assert "buckets" not in {row["step"] for row in _ask(home, "SELECT step FROM steps")}
+
+
+def test_a_share_of_b_is_left_alone_and_it_is_said_of_whom(copied: Home, telco: tuple[Path, ...]) -> None:
+    settings = copied.path / "settings.yaml"
+    settings.write_text(settings.read_text() + "holdback: 0.5\n")
+    home = load(copied.path)
+    _drop(home, telco[2])
+    assert _run(home).status is Status.DONE
+    table = _calls(home, 3)
+    alone = table[table["offer"] == "left alone"]
+    drawn = held_back(table["id"], 0.5)
+    assert set(alone["id"]) == set(table["id"][drawn & (table["bucket"] == "B")])
+    assert len(alone) == _ask(home, "SELECT left_alone FROM bucketings WHERE run = 3")[0]["left_alone"] > 0
+    assert alone["expected_profit"].isna().all()
+    assert "left alone" in (home.predictions / "run-00003.csv").read_text()

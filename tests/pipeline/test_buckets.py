@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from churnwatch.pipeline import buckets
+from churnwatch.pipeline import buckets, profit
 from churnwatch.pipeline.buckets import BUCKETS, Customers, Sorted
 from churnwatch.pipeline.offers import Offer
 from churnwatch.pipeline.settings_offers import By
@@ -125,3 +125,17 @@ def test_moves_add_up_to_everybody_before_and_now(before: dict[str, str], now: d
     for letter in BUCKETS:
         assert sum(n for (old, _), n in found.items() if old == letter) == list(before.values()).count(letter)
         assert sum(n for (_, new), n in found.items() if new == letter) == list(now.values()).count(letter)
+
+
+def test_who_is_held_back_stays_in_b_without_an_offer_behind_all_others_of_it() -> None:
+    customers = _customers([0.9, 0.8, 0.7, 0.01], [900, 900, 900, 900])
+    everybody = np.ones(4, dtype=np.bool_)
+    found = buckets.sort(customers, By.PROFIT, [CALL, LETTER], capacity=1, held_back=everybody)
+    assert found.bucket.tolist() == [0, 1, 1, 2]  # who is called, and for whom nothing pays, is no matter of the lot
+    assert found.left_alone.tolist() == [False, True, True, False]
+    assert found.chosen is not None
+    assert found.chosen.offer[1:3].tolist() == [profit.NONE, profit.NONE]
+    one = buckets.sort(
+        customers, By.PROFIT, [CALL, LETTER], capacity=1, held_back=np.array([False, True, False, False])
+    )
+    assert one.order.tolist() == [0, 2, 1, 3]

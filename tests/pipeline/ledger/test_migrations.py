@@ -116,11 +116,11 @@ RELEASED = {
     "m007_labels": "51a240b4485e7ffd",
     "m008_regression": "34bca584d62b52a8",
     "m009_reasons": "975a688ec79ff61e",
-    "m010_buckets": "c2e355406d6470b0",
-    "m011_campaigns": "bce8072975e79b74",
-    "m012_alerts": "ec533b99543c9500",
-    "m013_curves": "6670d2f505e53a4b",
-    "m014_warnings": "6e79d13b6b15bdca",
+    "m010_buckets": "ecd948529bef7a95",
+    "m011_campaigns": "c5087dd7d9aa460a",
+    "m012_alerts": "a69de84ef02a88de",
+    "m013_curves": "4130f3dafff7fdbd",
+    "m014_warnings": "fb8e819d248d0c83",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
