@@ -36,8 +36,11 @@ class Offer:
     call: bool
 
     def discounts(self, value: Floats) -> Floats:
-        """Return the discount of customers of this value, in the value's unit; shape as `value`."""
-        return self.discount * value if self.is_relative else np.full_like(value, self.discount)
+        """Return the discount of customers of this value, in the value's unit; shape as `value`.
+
+        A share of what a customer costs, whose value is below nought, would be a discount that earns: it is nought.
+        """
+        return self.discount * np.maximum(value, 0.0) if self.is_relative else np.full_like(value, self.discount)
 
 
 def priced(given: Mapping[str, settings_offers.Offer]) -> tuple[Offer, ...]:

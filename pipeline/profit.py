@@ -68,7 +68,8 @@ def threshold(offer: Offer, value: Floats) -> Floats:
     """
     wasted = offer.take_up * offer.discounts(value)
     rise = offer.save_rate * (value - offer.discounts(value)) + wasted
-    root = np.divide(wasted + offer.cost, rise, out=np.full_like(rise, np.nan), where=rise > 0)
+    with np.errstate(over="ignore"):  # a value next to nought: the root is beyond all probabilities
+        root = np.divide(wasted + offer.cost, rise, out=np.full_like(rise, np.nan), where=rise > 0)
     return np.where(root < 1, root, np.nan)
 
 

@@ -6,8 +6,10 @@ It is written into the version's folder, and later rows are held against it.
 from __future__ import annotations
 
 import datetime as dt
+import math
 
 import msgspec
+import numpy as np
 from msgspec import Struct
 
 from churnwatch.pipeline import bins, cells, row_bootstrap
@@ -98,8 +100,12 @@ def of_target(known: Bins, engine: Engine, source: str, *, where: str) -> Bins:
     return msgspec.structs.replace(known, rows=rows)
 
 
-def _moments(loss: Floats) -> LogLoss:
-    mean, std = float(loss.mean()), float(loss.std())
+def _moments(loss: Floats) -> LogLoss | None:
+    """Return the moments of losses; None where amounts are so large that their squares are beyond all numbers."""
+    with np.errstate(over="ignore"):
+        mean, std = float(loss.mean()), float(loss.std())
+    if not math.isfinite(std):
+        return None
     return LogLoss(len(loss), mean, std, float(((loss - mean) ** 3).mean() / std**3) if std else 0.0)
 
 

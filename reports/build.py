@@ -43,7 +43,7 @@ _FILTERS = ("amount", "count", "day", "duration", "many", "moment", "percent", "
 # The page in its order: what people act on, then whether to believe it, then how it came about.
 SECTIONS = (
     Section("model", "The model in use", "model.html.j2"),
-    Section("customers", "Who may leave", "buckets.html.j2", lambda report: report.customers is not None),
+    Section("customers", "Current customers", "buckets.html.j2", lambda report: report.customers is not None),
     Section(
         "calls", "Call list", "calls.html.j2", lambda report: bool(report.customers and report.customers.calls.shown)
     ),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logit
+from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
@@ -65,10 +66,7 @@ def _model(kind: str, columns: list[str], calibration: str = "sigmoid", **more: 
     if kind in ensembles.ENSEMBLES:
         parts = {name: _pipeline(name, columns, **more) for name in ("logistic", "boosting", "deep_boosting")}
         margins = np.column_stack([_margins(each, frame) for each in parts.values()])
-        if kind == "stacking":
-            inner: Any = ensembles.stacked(parts, ensembles.blend(margins, Y), frame, Y)
-        else:
-            inner = ensembles.voting(parts, frame, Y)
+        inner: Any = ensembles.stacked(parts, ensembles.ENSEMBLES[kind](margins, Y, None), frame, Y)
     else:
         inner = _pipeline(kind, columns, **more)
         if calibration != "none":
@@ -92,7 +90,7 @@ def _shown(model: Any, frame: pd.DataFrame) -> Any:
 # -- sums ------------------------------------------------------------------------------------------------------
 
 
-EXACT = ["logistic", "boosting", "deep_boosting", "stacking", "lightgbm"]
+EXACT = ["logistic", "boosting", "deep_boosting", "voting", "stacking", "lightgbm"]
 
 
 @pytest.mark.parametrize("calibration", ["sigmoid", "none"])
@@ -202,7 +200,7 @@ def test_of_stacked_models_they_are_the_weighted_ones_of_all_subsets_of_each_par
 
 @pytest.mark.parametrize(
     ("kind", "calibration", "why"),
-    [("logistic", "isotonic", "isotonic"), ("voting", "sigmoid", "mean of probabilities"),
+    [("logistic", "isotonic", "isotonic"),
      ("sklearn.ensemble.RandomForestClassifier", "sigmoid", "those of RandomForestClassifier, .*calibration: none"),
      ("sklearn.ensemble.RandomForestClassifier", "none", "no exact way is known for RandomForestClassifier")],
 )  # fmt: skip
@@ -210,6 +208,13 @@ def test_what_cannot_be_explained_exactly_is_not_explained(kind: str, calibratio
     found = explainer(_model(kind, [*NUMERIC, *CATEGORICAL], calibration), bins.of_frame(X))
     assert isinstance(found, Unexplained)
     assert re.search(why, found.why)
+
+
+def test_a_mean_of_probabilities_as_of_former_versions_is_not_explained() -> None:
+    parts = [(name, FrozenEstimator(_pipeline(name, ["m", "t"]))) for name in ("logistic", "boosting")]
+    found = explainer(VotingClassifier(parts, voting="soft").fit(X[["m", "t"]], Y), bins.of_frame(X))
+    assert isinstance(found, Unexplained)
+    assert "mean of probabilities" in found.why
 
 
 def test_amounts_that_are_products_are_not_explained() -> None:

@@ -135,7 +135,7 @@ def test_a_search_is_made_once_for_what_deviates_from_a_model(home: Home, telco:
 
 
 def test_a_search_is_made_again_for_another_model(home: Home, telco: tuple[Path, ...]) -> None:
-    given = _set(home, "retrain:", "approval: manual\nretrain:")
+    given = _set(home, "gate: {policy: better, min_positives: 5}\n", "approval: manual\ngate: always\n")
     _drop(given, telco[1], Contract="other")
     with Ledger.open(given.ledger) as ledger:
         promotion.approve(given, ledger, 2, actor="ann", why="it knows")

@@ -354,7 +354,7 @@ def test_a_file_of_nothing_but_duplicates_trains_nothing(released: Home, telco: 
     assert _ask(released, "SELECT count(*) AS n FROM models") == [{"n": 1}]
     assert _ask(released, "SELECT count(*) AS n FROM parts") == [{"n": 1}]
     assert _ask(released, "SELECT duplicate FROM file_events WHERE run = 2") == [{"duplicate": 240}]
-    assert [path.name for path in released.predictions.glob("*.parquet")] == ["run-00001.parquet"]
+    assert {path.name[:9] for path in released.predictions.glob("*.parquet")} == {"run-00001"}
 
 
 # -- what is not learned from ----------------------------------------------------------------------------------
@@ -946,8 +946,10 @@ def test_no_value_of_a_customer_gets_into_log_or_ledger_whatever_goes_wrong(
     with pytest.raises(ValueError, match="zqz"):
         _work(home)
     with closing(sqlite3.connect(home.ledger)) as connection:
-        # What moved between categories that ten customers or more have is said by their names.
-        written = "\n".join(each for each in connection.iterdump() if not each.startswith('INSERT INTO "drifts"'))
+        # What moved between categories that ten customers or more have is said by their names, and the top of the call
+        # list stands there so that the report needs nothing else.
+        meant = ('INSERT INTO "drifts"', 'INSERT INTO "call_list"')
+        written = "\n".join(each for each in connection.iterdump() if not each.startswith(meant))
     assert "quarantine" in written
     for place in (caplog.text, "\n".join(told), written):
         assert "zqz" not in place

@@ -126,7 +126,7 @@ def test_customers_are_sorted_by_amount_which_is_what_would_be_lost(lived: Home)
     assert b["threshold"] == pytest.approx(table["expected_loss"].mean())
     assert sum(row["expected_loss"] for row in (a, b, c)) == pytest.approx(table["expected_loss"].sum())
     head = (lived.predictions / "run-00003.csv").read_text().splitlines()[0]
-    assert head == '"customer","bucket","amount","model"'
+    assert head == '"customer","bucket","amount","why","held back by","model"'
 
 
 def test_a_request_to_score_is_answered_with_amounts(lived: Home, drops: list[Path], tmp_path: Path) -> None:
