@@ -338,11 +338,7 @@ class Service:
             self._packages_at = now + self._until_next_check()
         if now >= self._packages_at and self._home.ledger.exists():
             self._packages_at = now + _DAY_S
-            self._packages = subprocess.Popen(
-                [sys.executable, "-m", "churnwatch.daemon.child", str(self._home.path), "packages"],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._packages = self._beside("packages")
 
     @property
     def _tells_people(self) -> bool:
@@ -355,11 +351,16 @@ class Service:
             self._notifier = None
         if self._tells_people and self._notifier is None and now >= self._notify_at and self._home.ledger.exists():
             self._notify_at = now + _NOTIFY_EVERY_S
-            self._notifier = subprocess.Popen(
-                [sys.executable, "-m", "churnwatch.daemon.child", str(self._home.path), "notify"],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._notifier = self._beside("notify")
+
+    def _beside(self, what: str) -> subprocess.Popen[bytes] | None:
+        """Start a process beside the runs; None where the machine has no room for one: it is tried when due again."""
+        command = [sys.executable, "-m", "churnwatch.daemon.child", str(self._home.path), what]
+        try:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        except OSError as error:
+            log.warning("`%s` could not be started beside the runs (%s)", what, error.strerror)
+            return None
 
     def _until_next_check(self) -> float:
         try:

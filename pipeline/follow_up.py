@@ -15,7 +15,8 @@ from churnwatch.pipeline.campaigns import CAMPAIGNS, Campaign
 from churnwatch.pipeline.churn_rate import month_name
 from churnwatch.pipeline.clock import from_iso
 from churnwatch.pipeline.effects import effect
-from churnwatch.pipeline.engine import name
+from churnwatch.pipeline.engine import name, timestamp
+from churnwatch.pipeline.holdout import dated_ahead
 from churnwatch.pipeline.ledger import follow_up as known
 from churnwatch.pipeline.proportions import Interval
 from churnwatch.pipeline.records import CampaignEffect, CohortMonth, GoalProgress, MonthlyChurn
@@ -68,9 +69,18 @@ def _record_goal(at: Workspace, months: list[churn_rate.MonthCount]) -> None:
 
 
 def _customers(at: Workspace) -> str | None:
-    """Return what stands after FROM to read the customers' rows without features; None before there are any."""
+    """Return what stands after FROM to read the customers' rows without features; None before there are any.
+
+    Rows that are dated ahead are left out: one mistyped year would else be the newest month.
+    """
     parts = datasets.paths(at.home, at.ledger)
-    return features.dataset(at.schema, at.engine, parts, key=at.home.settings.latest_key) if parts else None
+    if not parts:
+        return None
+    found = features.dataset(at.schema, at.engine, parts, key=at.home.settings.latest_key)
+    if at.schema.date is None:
+        return found
+    date = name(at.schema.date)
+    return f"(SELECT * FROM {found} d WHERE {date} IS NULL OR {date} < {timestamp(dated_ahead(at.began))})"
 
 
 def measure_campaigns(at: Workspace) -> None:

@@ -463,6 +463,28 @@ def test_a_child_that_cannot_be_started_does_not_stop_the_daemon(loop: Loop, mon
     assert loop.worker.warm or loop.worker.busy
 
 
+def test_a_process_beside_the_runs_that_cannot_be_started_does_not_stop_the_daemon(
+    make_loop: Callable[..., Loop], make_home: Callable[..., Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = make_home(extra="alerts: {command: /bin/true}\n").path / settings.FILE_NAME
+    written.write_text(written.read_text().replace("{check: never}", "{check: daily}"))
+    home = settings.load(written.parent)
+    with Ledger.open(home.ledger):
+        pass
+    loop = make_loop(home)
+    tried: list[str] = []
+
+    def no_room(command: list[str], **_: object) -> None:
+        tried.append(command[-1])
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(service.subprocess, "Popen", no_room)
+    loop.turn()
+    assert tried == ["packages", "notify"]
+    loop.turn(300.0)
+    assert tried == ["packages", "notify", "notify"]
+
+
 def test_a_run_beyond_its_time_is_ended(make_loop: Callable[..., Loop], make_home: Callable[..., Home]) -> None:
     loop = make_loop(make_home(extra="run_timeout_s: 30\n"))
     _order(loop)

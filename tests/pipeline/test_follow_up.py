@@ -190,6 +190,19 @@ def test_months_and_cohorts_are_kept_and_only_recorded_where_they_changed(home: 
     assert (goal.state, goal.why) == ("no evidence", "it takes 1 month(s) and two before them")
 
 
+def test_a_mistyped_year_is_neither_the_newest_month_nor_the_end_of_a_window(home: Home) -> None:
+    _drop_campaign(home, "a", ["c1,2026-01-25,call,1", "c2,2026-01-25,call,0"])
+    _drop_month(home, "2026-02", {"c1": 0, "c2": 1})
+    _drop_month(home, "2999-02", {"c1": 0, "c3": 0})
+    _work(home)
+    with Ledger.open(home.ledger) as ledger:
+        assert [each.month for each in known.monthly_churn(ledger)] == ["2026-01", "2026-02"]
+        goal = known.goal(ledger)
+    assert goal is not None
+    assert goal.month == "2026-02"
+    assert _effects(home)["call", "2026-01"].is_over == 0
+
+
 def test_a_run_that_is_taken_up_again_records_nothing_twice(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     _drop_campaign(home, "a", ["c1,2026-02-01,call,1", "c2,2026-02-01,call,0"])
     _drop_month(home, "2026-02", {"c1": 0, "c2": 1})
