@@ -19,6 +19,7 @@ from churnwatch.pipeline.errors import DataError, NotFoundError
 from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.metrics import amount
+from churnwatch.pipeline.reason_words import NO_PROMISE
 from churnwatch.pipeline.records import Bucketing
 from churnwatch.pipeline.settings import Home
 
@@ -30,11 +31,13 @@ _BY = {
     "capacity": "by how many can be called (call_capacity) and the model's threshold",
     "thresholds": "by the thresholds in the settings",
 }
-_EARNED = {"expected_profit": "offers earn", "profit_at_half": "at half", "profit_at_one_and_a_half": "at 1.5 times"}
+_EARNED = {"expected_profit": "offers earn", "profit_at_half": "at half", "profit_at_one_and_a_half": "at 1.5"}
 _VALUES = ("low", "median", "high")
 _RULE = """\
-An offer earns p·s·(V − D) − (1 − p)·a·D − c; `at half` and `at 1.5 times`: the same offers if save rates are so.
-`pays at V`: above which probability it pays for a customer of low, median and high value (10, 50, 90 % are below)."""
+An offer earns p·s·(V − D) − (1 − p)·a·D − c, docs/offers.md says how; `at half` and `at 1.5`: the same
+offers if save rates are half and one and a half times of what the settings say. `pays above`: from
+which probability on it pays, for a customer of low, median and high value V (10, 50 and 90 % are
+worth no more)."""
 _UNPRICED = "Without a save rate no profit is claimed of an offer, and it is made to nobody."
 
 
@@ -51,6 +54,7 @@ def look(folder: Path, *, bucket: str | None, top: int | None) -> dict[str, Any]
         listed = _listed(home, head, bucket)
         return {
             "run": asdict(head),
+            "csv": str(home.predictions / head.path.replace("-calls.parquet", ".csv")),
             "buckets": customers.buckets(ledger, head.run),
             "moves": customers.moves(ledger, head.run),
             "offers": customers.offers(ledger, head.run),
@@ -125,9 +129,13 @@ def in_words(found: Mapping[str, Any]) -> str:
     if found["offers"]:
         parts.append(_offers(found["offers"]))
     parts.append(_customers(found["id"], shown, amounts=found["of_amounts"]))
+    if any(row["raises"] for row in shown):
+        parts.append(f"Why: contributions to the {'amount' if found['of_amounts'] else 'log-odds'}. {NO_PROMISE}")
     if len(shown) < found["listed"]:
         parts.append(f"… and {found['listed'] - len(shown):,} more: --top {found['listed']}, or all of them in"
-                     f" {Path(head['path']).name.replace('-calls.parquet', '.csv')}.")  # fmt: skip
+                     f" {found['csv']}.")  # fmt: skip
+    if shown:
+        parts.append("More of one of them: churnwatch explain ID, churnwatch customers ID.")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -197,20 +205,21 @@ def _offers(rows: Sequence[Row]) -> str:
              *(_maybe(_whole, row[key]) for key in _EARNED), _pays_from(row, values)]
             for row in rows
         ),
-        ["offer", "discount", "cost", "saves", "taken", "made to", "earns", "at half", "at 1.5 times",
-         f"pays at V = {' / '.join(map(_whole, values))}"],
+        ["offer", "discount", "cost", "saves", "taken", "made to", "earns", "at half", "at 1.5",
+         "pays above"],
     )  # fmt: skip
     waiting = (f"{row['waiting']:,} more in B would be worth a `{row['offer']}`, and no call is left (call_capacity)."
                for row in rows if row["waiting"])  # fmt: skip
     unpriced = any(row["save_rate"] is None for row in rows)
-    return "\n".join([_RULE, shown, *waiting, *([_UNPRICED] if unpriced else [])])
+    rule = f"{_RULE[:-1]}: {' / '.join(map(_whole, values))}."
+    return "\n".join([rule, "", shown, *waiting, *([_UNPRICED] if unpriced else [])])
 
 
 def _pays_from(row: Row, values: Sequence[float]) -> str | None:
     if row["expected_profit"] is None:
         return None
     bounds = {row[f"{which}_value"]: row[f"threshold_at_{which}"] for which in _VALUES}
-    return "p > " + " / ".join("never" if bounds[value] is None else f"{bounds[value]:.2f}" for value in values)
+    return " / ".join("never" if bounds[value] is None else f"{bounds[value]:.2f}" for value in values)
 
 
 def _customers(identity: str | None, rows: Sequence[Row], *, amounts: bool) -> str:
@@ -260,8 +269,9 @@ def history(folder: Path, identity: str, *, top: int | None) -> list[dict[str, A
         runs = customers.files(ledger, top or SHOWN)
     found = [{**run, **row} for run in runs if (row := _of_one(home.predictions / run["path"], identity)) is not None]
     if not found:
-        raise NotFoundError(f"no customer of that id was predicted in the last {len(runs)} run(s); see the ids:"
-                            " churnwatch customers")  # fmt: skip
+        when = "run" if len(runs) == 1 else f"{len(runs)} runs"
+        raise NotFoundError(f"the last {when} predicted no customer with that id; who is known to have left is not"
+                            " predicted. Ids are those in: churnwatch customers")  # fmt: skip
     return found
 
 

@@ -103,8 +103,8 @@ def as_text(told: dict[str, Any]) -> str:
     largest = max((abs(each["contribution"]) for each in told["reasons"]), default=0.0)
     rows = [_line(each, told["names"], largest, amounts=of_amounts) for each in told["reasons"]]
     total = told["base"] + sum(each["contribution"] for each in told["reasons"])
-    start = amount(told["base"]) if of_amounts else f"{told['base']:.2f}"
-    end = amount(total) if of_amounts else f"{total:.2f}, a probability of {told['prediction']:.3f}"
+    start = amount(told["base"]) if of_amounts else _log_odds(told["base"])
+    end = amount(total) if of_amounts else f"{_log_odds(total)}, a probability of {told['prediction']:.3f}"
     return "\n".join([
         *parts,
         table(rows, ("column", "value", "typical", unit, "█ raises, ▒ lowers"), numbers=False),
@@ -130,11 +130,13 @@ def _made_of(told: dict[str, Any]) -> Iterator[str]:
         yield f"Row of {shown(data['file'])}, which is not ingested."
 
 
+def _log_odds(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.2f}".replace("-", "−")
+
+
 def _line(reason: dict[str, Any], names: dict[str, str], largest: float, *, amounts: bool) -> tuple[str, ...]:
     size = round(_WIDEST_BAR * abs(reason["contribution"]) / largest) if largest else 0
     bar = ("█" if reason["contribution"] > 0 else "▒") * size
     called = shown(names.get(reason["column"], reason["column"]))
-    said = (
-        signed(reason["contribution"], amounts=True) if amounts else f"{reason['contribution']:+.2f}".replace("-", "−")
-    )
+    said = signed(reason["contribution"], amounts=True) if amounts else _log_odds(reason["contribution"], "+")
     return called, reason["value"], reason["typical"], said, bar

@@ -6,10 +6,12 @@ import dataclasses
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import tabulate as tables
 from tabulate import tabulate
 
 from churnwatch.pipeline import coverage
@@ -19,7 +21,8 @@ from churnwatch.pipeline.scan import on_one_line
 from churnwatch.pipeline.settings import Task
 
 Row = Mapping[str, Any]
-_LEAST_WIDTH = 30
+_LEAST_WIDTH = 24
+tables.MIN_PADDING = 0  # else each column is two wider than its header, and lists do not fit a terminal
 
 
 def as_json(rows: Sequence[Row] | Row) -> str:
@@ -30,27 +33,27 @@ def as_json(rows: Sequence[Row] | Row) -> str:
 def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, numbers: bool = True) -> str:
     """Return an aligned table; nothing stands where nothing is known. Without `numbers`, a text "1.10" stays so."""
     cells = [[on_one_line(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    if sys.stdout.isatty() and cells:
+        cells = _wrapped(cells, headers, numbers=numbers)
+    return _aligned(cells, headers, numbers=numbers)
+
+
+def _aligned(cells: Sequence[Sequence[Any]], headers: Sequence[str], *, numbers: bool) -> str:
     text: str = tabulate(
-        cells,
-        headers=headers,
-        tablefmt="simple",
-        floatfmt=".3f",
-        missingval="",
-        disable_numparse=not numbers,
-        maxcolwidths=_widths(cells, headers),
+        cells, headers=headers, tablefmt="simple", floatfmt=".3f", missingval="", disable_numparse=not numbers
     )
     return text
 
 
-def _widths(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> list[int | None] | None:
-    """Wrap the last column, which has the words, where a terminal would break the lines; a pipe gets them whole."""
-    if not sys.stdout.isatty() or not rows:
-        return None
-    taken = sum(
-        2 + max(len(str(headers[i])), *(len(str(row[i])) if row[i] is not None else 0 for row in rows))
-        for i in range(len(headers) - 1)
-    )
-    return [*[None] * (len(headers) - 1), max(_LEAST_WIDTH, shutil.get_terminal_size().columns - taken)]
+def _wrapped(cells: Sequence[Sequence[Any]], headers: Sequence[str], *, numbers: bool) -> list[list[Any]]:
+    """Wrap the last column, which has the words, where a terminal would break the lines; a pipe gets them whole.
+
+    Not by tabulate's `maxcolwidths`, which fails on a text like "10,276".
+    """
+    without = _aligned([[*row[:-1], None] for row in cells], [*headers[:-1], ""], numbers=numbers)
+    taken = 2 + max(map(len, without.splitlines()))
+    room = max(_LEAST_WIDTH, shutil.get_terminal_size().columns - taken)
+    return [[*row[:-1], textwrap.fill(row[-1], room) if isinstance(row[-1], str) else row[-1]] for row in cells]
 
 
 def moment(text: str) -> str:

@@ -84,6 +84,7 @@ def init(
     tell(f"\n{file} says it all, with a word on each setting; look it over. Then:")
     tell(f"    cp CUSTOMERS.csv {home.source if folder.is_absolute() else folder / home.settings.source_folder}/")
     tell(f"    churnwatch {at}run        (the daemon; or once: churnwatch {at}run --once)")
+    tell(f"    churnwatch {at}customers  (in another terminal: whom to call, and why)")
 
 
 def _inferred(sample: Path, given: _Given, ask: Ask | None) -> Inference:

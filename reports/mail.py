@@ -71,7 +71,7 @@ def _headline(weekly: Weekly) -> str:
         return f"{words.many(weekly.at_risk, 'customer')} with much at stake"
     first = dict(weekly.in_bucket).get("A")
     call = f", {first:,} to call first" if first and first < weekly.at_risk else ""
-    return f"{words.many(weekly.at_risk, 'customer')} may leave{call}"
+    return f"{words.many(weekly.at_risk, 'customer')} at risk{call}"
 
 
 def _said(weekly: Weekly) -> dict[str, object]:
@@ -98,8 +98,8 @@ def _summary(weekly: Weekly) -> Iterator[str]:
         yield f"Of {known}, {at_risk} have an amount at stake that is worth a call."
     else:
         within = f" {weekly.within}" if weekly.within else ""
-        will = f"by their probabilities, about {weekly.expected_leavers:,.0f} will"
-        yield f"Of {known}, {at_risk} may leave{within}; {will}."
+        will = f"by their probabilities, about {weekly.expected_leavers:,.0f} will leave{within}"
+        yield f"Of {known}, {at_risk} are at risk; {will}."
     if weekly.in_bucket:
         yield (
             ", ".join(f"{number:,} {_MEANS[letter]} ({letter})" for letter, number in weekly.in_bucket if number) + "."

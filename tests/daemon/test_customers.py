@@ -76,8 +76,8 @@ def test_buckets_come_first_then_who_moved_the_offers_and_the_customers(said: Ca
     text = said()
     told = ["4 current customers, by v1 in run 2", "`paid` a month, over 12 months", "1 of them have no value",
             "A  call", "B  offer", "C  thank", "Since run 1: 1 B → A, 3 gone from A, 1 new in C.",
-            "pays at V = 200 / 800", "p > never / 0.31", "1 more in B would be worth a `call`",
-            "Without a save rate no profit is claimed", "1        =1+1"]  # fmt: skip
+            "worth no more): 200 / 800.", "never / 0.31", "1 more in B would be worth a `call`",
+            "Without a save rate no profit is claimed", "1      =1+1"]  # fmt: skip
     places = [text.index(each) for each in told]
     assert places == sorted(places)
     assert " 1e5 " in text  # an id is a name, and no number
@@ -89,7 +89,23 @@ def test_some_of_a_bucket_are_shown_and_how_many_more_there_are(said: Callable[.
     text = said("--bucket", "B", "--top", "1")
     assert "1e5" in text
     assert "=1+1" not in text
-    assert "… and 1 more: --top 2, or all of them in run-00002.csv." in text
+    assert "… and 1 more: --top 2, or all of them in " in text
+    assert f"{Path('predictions') / 'run-00002.csv'}." in text
+
+
+def test_in_a_terminal_reasons_are_wrapped_within_its_width_beside_large_amounts(
+    said: Callable[..., str], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = "contract: Month-to-month (+0.9; as is typical), tenure: 1 (+0.8; typical: 28)"
+    rows = [_customer("0001-ABCDE", "A", 0.9, expected_loss=1720.5, offer="call", expected_profit=1090.25, raises=why)]
+    path = home / "predictions" / "run-00002-calls.parquet"
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows, schema=SHAPE), path)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "100")
+    listed = said().partition("place ")[2].partition("\n\n")[0]
+    assert "typical: 28)" in " ".join(listed.split())
+    assert max(map(len, f"place {listed}".splitlines())) <= 100
+    assert "This is what the model sees" in said()
 
 
 def test_as_json_all_of_it_is_there(said: Callable[..., str]) -> None:
@@ -115,7 +131,8 @@ def test_a_customers_history_goes_back_to_before_there_were_buckets(said: Callab
 
 def test_who_is_not_there_is_told_so_without_a_word_of_the_id(said: Callable[..., str]) -> None:
     assert said("nobody", code=1) == (
-        "churnwatch: no customer of that id was predicted in the last 2 run(s); see the ids: churnwatch customers\n"
+        "churnwatch: the last 2 runs predicted no customer with that id; who is known to have left is not predicted."
+        " Ids are those in: churnwatch customers\n"
     )
 
 

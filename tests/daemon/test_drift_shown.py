@@ -79,7 +79,7 @@ def test_rows_that_want_experiments_raise_attention_until_a_model_was_trained(kn
 
 def test_a_run_is_shown_with_what_deviates_and_how_much_does_not(known: Callable[..., Home]) -> None:
     text, found = _shown(known(MOVED, QUIET), 2)
-    assert "Contract  column  11.2 %       2.4 %    search" in text
+    assert "Contract  column  11.2 %     2.4 %  search" in text
     assert "1 within what chance does (the highest floor: 2.4 %)" in text
     assert [row["column_name"] for row in found["drift"]] == ["Contract", "tenure"]
     quiet, _ = _shown(known(QUIET), 2)

@@ -92,7 +92,7 @@ def test_bars_are_as_long_as_contributions_and_nothing_steers_the_terminal() -> 
     assert lines["b"].count("▒") == 1
     assert "+2.20" in lines["the first"]
     assert "−0.10" in lines["b"]
-    assert "it says -1.00; with all columns 1.10, a probability of 0.750." in text
+    assert "it says −1.00; with all columns 1.10, a probability of 0.750." in text
 
 
 def test_of_amounts_it_speaks_in_their_unit() -> None:

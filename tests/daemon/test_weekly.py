@@ -237,7 +237,7 @@ def test_a_dry_run_writes_a_file_and_sends_and_records_nothing(
     target = tmp_path / "weekly.eml"
     done = churnwatch("mail", "--dry-run", target, home=ready.home)
     assert done.code == 0
-    assert done.out.startswith(f"{target}: practice: 2 customers may leave (week ")
+    assert done.out.startswith(f"{target}: practice: 2 customers at risk (week ")
     assert b"To: ann@example.org, bob@example.org" in target.read_bytes()
     assert (box.messages, notices.weekly_mail(ready.ledger)) == ([], None)
 
@@ -264,7 +264,7 @@ def test_alert_does_all_that_is_due_and_its_exit_code_says_whether_it_could(
     alert, mail = box.messages
     assert alert["Subject"] == "churnwatch practice: a run failed"
     assert "What to type: churnwatch --home" in alert.get_content()
-    assert mail["Subject"].startswith("practice: 2 customers may leave")
+    assert mail["Subject"].startswith("practice: 2 customers at risk")
     assert "churnwatch_alerts_open" in (ready.home.path / "churnwatch.prom").read_text()
     assert churnwatch("alert", home=ready.home).out == "Nothing changed; 1 alert is open.\n"
     box.answers = ["554 no"]

@@ -136,11 +136,11 @@ def test_it_opens_as_a_text_a_page_that_says_the_same_and_a_list() -> None:
     assert [part.get_content_type() for part in message.walk()] == [
         "multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/csv",
     ]  # fmt: skip
-    assert message["Subject"] == "telco: 2 customers may leave, 1 to call first (week 48)"
+    assert message["Subject"] == "telco: 2 customers at risk, 1 to call first (week 48)"
     said = _plain(message), " ".join(_read(_page(message)).text)
     for fact in (
-        "2 customers may leave, 1 to call first",
-        "Of 100 current customers, 2 may leave",
+        "2 customers at risk, 1 to call first",
+        "Of 100 current customers, 2 are at risk; by their probabilities",
         "1 to call (A), 1 to make an offer (B), 98 to thank (C)",
         "At stake with those at risk: 1,900",
         "v2 serves.",
