@@ -264,7 +264,8 @@ def _sums(run: int, found: _Found) -> Iterator[Bucket]:
         loss = None if customers.loss is None else float(np.nansum(customers.loss[own]))
         bound = found.sorted.thresholds[number] if number < len(found.sorted.thresholds) else None
         profits = [None if one is None else float(one[own].sum()) for one in earned]
-        yield Bucket(run, letter, int(own.sum()), bound, leavers, loss, *profits)
+        worth = None if customers.value is None else float(np.nansum(customers.value[own]))
+        yield Bucket(run, letter, int(own.sum()), bound, leavers, loss, *profits, worth)
 
 
 def _earned(found: _Found) -> list[Floats | None]:

@@ -561,6 +561,7 @@ class Bucket:
     expected_profit: float | None  # of the offers that are made; None: no profit can be claimed
     profit_at_half: float | None  # if save rates are half of what was assumed
     profit_at_one_and_a_half: float | None
+    value: float | None = None  # what they are worth together, over the months of the bucketing
 
 
 @dataclass(frozen=True, slots=True)

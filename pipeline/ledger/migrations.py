@@ -525,6 +525,7 @@ def m010_buckets(db: Database) -> None:
             expected_profit REAL,
             profit_at_half REAL,
             profit_at_one_and_a_half REAL,
+            value REAL,
             PRIMARY KEY (run, bucket)
         ) STRICT, WITHOUT ROWID""",
         """CREATE TABLE bucket_moves (

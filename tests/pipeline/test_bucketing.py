@@ -90,6 +90,7 @@ def test_all_that_are_predicted_are_sorted_and_the_sums_are_those_of_the_file(wo
         assert row["expected_leavers"] == pytest.approx(own["probability"].sum())
         assert row["expected_loss"] == pytest.approx(own["expected_loss"].sum())
         assert row["expected_profit"] == pytest.approx(own["expected_profit"].sum())
+        assert row["value"] == pytest.approx((own["expected_loss"] / own["probability"]).sum())
     assert (table["bucket"] == "A").sum() == 4
     assert table["bucket"].is_monotonic_increasing
 

@@ -34,7 +34,7 @@ def customers(book: Book) -> None:
     add(Bucketing(1, 1, AT, "calls-1.parquet", "0", 90, "profit", None, None, 0, None))
     add(Bucketing(2, 1, AT, "calls.parquet", "0", 90, "profit", "`fee` a month", 12, 3, 1))
     add(
-        Bucket(2, "A", 20, 0.5, 12.0, 2400.0, 300.0, 100.0, 500.0),
+        Bucket(2, "A", 20, 0.5, 12.0, 2400.0, 300.0, 100.0, 500.0, 12_000.0),
         Bucket(2, "C", 70, None, 7.0, 600.0, None, None, None),
     )
     add(
@@ -63,7 +63,7 @@ def test_without_customers_there_are_no_sections_of_them(book: Book) -> None:
 def test_the_page_says_who_may_leave_why_and_what_came_of_it(book: Book) -> None:
     customers(book)
     text = page(book)
-    assert "20 customers in bucket A, with 200 a month at risk." in text
+    assert "20 customers in bucket A, worth 1,000 a month." in text
     assert "5 customers moved towards leaving, 0 away from it; 15 of the new ones came straight into A." in text
     for said in ("month-to-month contract (+1.2)", "was B", 'data-file="call-list-run-2.csv"', 'id="moves-wide-title"',
                  'id="importance-title"', 'id="permutation-title"', 'id="profit-title"', 'id="churn-wide-title"',
