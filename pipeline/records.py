@@ -575,6 +575,17 @@ class BucketMove:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveReason:
+    """What one column did for those who came into bucket A since the former run, or left it (table `move_reasons`)."""
+
+    run: int
+    direction: str  # into, out of
+    column_name: str
+    customers: int  # who moved that way and were explained both times
+    mean_change: float  # of the column's contribution, over them; in log-odds or as an amount
+
+
+@dataclass(frozen=True, slots=True)
 class OfferMade:
     """An offer with what it was assumed to do, to how many it is made, and from which probability on it pays."""
 

@@ -43,7 +43,7 @@ def gather(
     metric = HEADLINES[home.settings.task]
     quality = models_part.quality(reader, champion, metric)
     urgent = tuple(attention)
-    sorted_ = customers_part.sorted_customers(reader)
+    sorted_ = customers_part.sorted_customers(reader, home.settings)
     return Report(
         home=home.path.name,
         target=home.settings.target,

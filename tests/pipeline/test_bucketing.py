@@ -117,6 +117,24 @@ def test_who_moved_is_told_by_customer_and_counted(worked: Home) -> None:
     assert _ask(worked, "SELECT * FROM bucket_moves WHERE run = 1") == []
 
 
+def test_why_customers_came_into_a_follows_from_the_contributions_of_both_runs(worked: Home) -> None:
+    table = _calls(worked, 2).set_index("id")
+    came = table.index[(table["bucket"] == "A") & table["former_bucket"].isin(["B", "C"])]
+    left = table.index[(table["former_bucket"] == "A") & (table["bucket"] != "A")]
+    before, now = (
+        pyarrow.parquet.read_table(worked.predictions / f"run-0000{number}-reasons.parquet").to_pandas()
+        for number in (1, 2)
+    )
+    change = (now.set_index("customerID") - before.set_index("customerID")).drop(columns="base")
+    rows = _ask(worked, "SELECT * FROM move_reasons WHERE run = 2")
+    assert {row["direction"] for row in rows} == {d for d, ids in (("into", came), ("out of", left)) if len(ids)}
+    assert rows
+    for row in rows:
+        moved = change.loc[came if row["direction"] == "into" else left]
+        assert row["customers"] == len(moved)
+        assert row["mean_change"] == pytest.approx(moved[row["column_name"]].mean())
+
+
 def test_offers_are_told_with_what_they_earn_and_those_without_a_save_rate_claim_nothing(worked: Home) -> None:
     made = _calls(worked, 2)["offer"].value_counts()
     rows = {row["offer"]: row for row in _ask(worked, "SELECT * FROM offers WHERE run = 2")}
