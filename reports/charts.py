@@ -79,7 +79,7 @@ def _draw_metric(surface: Canvas, points: Sequence[Point], metric: str, *, wide:
         }
         axes.plot(*columns(some), color=ORANGE, linestyle="none", **rings)
     for x, point in enumerate(points):
-        for value in {point.in_use, point.holdout} - {None}:
+        for value in (each for each in (point.in_use, point.holdout) if each is not None):
             surface.tell(axes, x, value, _point_words(point, metric))
     lines = [(baseline, "baseline", MUTED), (in_use, "new batches", BLUE), (holdout, "holdout", ORANGE)]
     label_ends(surface, axes, [(some[-1][1], name, colour) for some, name, colour in lines if some], len(points))
