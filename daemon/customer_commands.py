@@ -19,6 +19,7 @@ from churnwatch.pipeline.errors import DataError, NotFoundError
 from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.metrics import amount
+from churnwatch.pipeline.move_words import why_moved
 from churnwatch.pipeline.reason_words import NO_PROMISE
 from churnwatch.pipeline.records import Bucketing
 from churnwatch.pipeline.settings import Home
@@ -57,6 +58,8 @@ def look(folder: Path, *, bucket: str | None, top: int | None) -> dict[str, Any]
             "csv": str(home.predictions / head.path.replace("-calls.parquet", ".csv")),
             "buckets": customers.buckets(ledger, head.run),
             "moves": customers.moves(ledger, head.run),
+            "move_reasons": customers.move_reasons(ledger, head.run),
+            "why_moved": why_moved(ledger, head, home.settings.names, amounts=home.settings.positive is None),
             "offers": customers.offers(ledger, head.run),
             "id": home.settings.id,
             "of_amounts": home.settings.positive is None,
@@ -125,7 +128,11 @@ def _copy_rows(rows: Iterator[list[str]], out: Any, bucket: str | None, top: int
 def in_words(found: Mapping[str, Any]) -> str:
     """Return a call list for the terminal."""
     head, shown = found["run"], found["customers"]
-    parts = [_head(head), _buckets(found["buckets"], amounts=found["of_amounts"]), _moved(head, found["moves"])]
+    parts = [
+        _head(head),
+        _buckets(found["buckets"], amounts=found["of_amounts"]),
+        _moved(head, found["moves"], found["why_moved"]),
+    ]
     if found["offers"]:
         parts.append(_offers(found["offers"]))
     parts.append(_customers(found["id"], shown, amounts=found["of_amounts"]))
@@ -181,11 +188,12 @@ def _maybe(shown: Callable[[float], str], value: float | None) -> str | None:
     return None if value is None else shown(value)
 
 
-def _moved(head: Row, moves: Sequence[Row]) -> str:
+def _moved(head: Row, moves: Sequence[Row], why: str) -> str:
     if head["former_run"] is None:
         return ""
     told = [_move(row) for row in moves if row["from_bucket"] != row["to_bucket"]]
-    return f"Since run {head['former_run']}: {', '.join(told) or 'nobody moved'}."
+    since = f"Since run {head['former_run']}: {', '.join(told) or 'nobody moved'}."
+    return f"{since}\n{why}" if why else since
 
 
 def _move(row: Row) -> str:

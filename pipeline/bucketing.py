@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from churnwatch.pipeline import buckets, files, offers, profit, reasons
+from churnwatch.pipeline import buckets, files, move_reasons, offers, profit, reasons
 from churnwatch.pipeline.buckets import BUCKETS, Customers, Sorted
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.csv_file import write_csv
@@ -105,10 +105,12 @@ def sort_customers(at: Workspace) -> None:
                      value.months if value else None, _unvalued(found),
                      former.run if former is not None and found.before is not None else None,
                      int(found.sorted.left_alone.sum()))  # fmt: skip
+    why = list(move_reasons.of_run(at, table, head.former_run))
     with at.ledger.transaction():
         at.ledger.add(head)
         at.ledger.add_all(_sums(at.run, found))
         at.ledger.add_all(_moves(at.run, found, table))
+        at.ledger.add_all(why)
         at.ledger.add_all(_made(at, found))
         at.ledger.add_all(_calls(at.run, table.slice(0, at.home.settings.call_capacity)))
         at.keep_warnings()
@@ -263,7 +265,8 @@ def _sums(run: int, found: _Found) -> Iterator[Bucket]:
         leavers = None if customers.amounts else float(customers.risk[own].sum())
         loss = None if customers.loss is None else float(np.nansum(customers.loss[own]))
         bound = found.sorted.thresholds[number] if number < len(found.sorted.thresholds) else None
-        profits = [None if one is None else float(one[own].sum()) for one in earned]
+        worth = None if customers.value is None else float(np.nansum(customers.value[own]))
+        profits = [*(None if one is None else float(one[own].sum()) for one in earned), worth]
         yield Bucket(run, letter, int(own.sum()), bound, leavers, loss, *profits)
 
 

@@ -15,7 +15,7 @@ from churnwatch.pipeline.bins import Bins
 NO_PROMISE = "This is what the model sees, not what would happen if one changed it."
 NO_VALUE = "no value"
 _LONGEST = 60  # characters of a value that are shown
-_LEAST_SHOWN = 0.05  # log-odds that would be shown as nought
+LEAST_SHOWN = 0.05  # log-odds that would be shown as nought
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def in_words(reasons: Sequence[Reason], *, names: Mapping[str, str], top: int, a
         top: how many at most on each side.
         amounts: whether contributions are in an amount's unit.
     """
-    told = [each for each in ranked(reasons) if amounts or abs(each.contribution) >= _LEAST_SHOWN]
+    told = [each for each in ranked(reasons) if amounts or abs(each.contribution) >= LEAST_SHOWN]
     sides = ([each for each in told if sign * each.contribution > 0][:top] for sign in (1, -1))
     return Reasons(*(", ".join(_said(each, names, amounts) for each in side) for side in sides))
 

@@ -561,6 +561,7 @@ class Bucket:
     expected_profit: float | None  # of the offers that are made; None: no profit can be claimed
     profit_at_half: float | None  # if save rates are half of what was assumed
     profit_at_one_and_a_half: float | None
+    value: float | None = None  # what they are worth together, over the months of the bucketing
 
 
 @dataclass(frozen=True, slots=True)
@@ -571,6 +572,17 @@ class BucketMove:
     from_bucket: str | None
     to_bucket: str | None
     customers: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveReason:
+    """What one column did for those who came into bucket A since the former run, or left it (table `move_reasons`)."""
+
+    run: int
+    direction: str  # into, out of
+    column_name: str
+    customers: int  # who moved that way and were explained both times
+    mean_change: float  # of the column's contribution, over them; in log-odds or as an amount
 
 
 @dataclass(frozen=True, slots=True)

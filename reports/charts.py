@@ -33,7 +33,7 @@ def metric_chart(points: Sequence[Point], metric: str) -> Chart | None:
     of = METRICS[metric]
     described = "; ".join(_point_words(point, metric) for point in points[-12:])
     svgs = both("metric", f"{_title(of)} over runs", described,
-                 lambda surface, wide: _draw_metric(surface, points, of, wide=wide), (330, 290))  # fmt: skip
+                 lambda surface, wide: _draw_metric(surface, points, metric, wide=wide), (330, 290))  # fmt: skip
     return Chart(svgs)
 
 
@@ -47,7 +47,8 @@ def _point_words(point: Point, metric: str) -> str:
     return ", ".join([*said, f"v{point.candidate} {point.decision}"] if point.decision else said)
 
 
-def _draw_metric(surface: Canvas, points: Sequence[Point], of: Metric, *, wide: bool) -> None:
+def _draw_metric(surface: Canvas, points: Sequence[Point], metric: str, *, wide: bool) -> None:
+    of = METRICS[metric]
     points = points[-MOST_WIDE:] if wide else points[-MOST_NARROW:]
     axes = surface.axes(left=54 if of.relative else 34, right=98 if wide else 84, top=34, bottom=30)
     baseline = [(x, point.baseline) for x, point in enumerate(points) if point.baseline is not None]
@@ -61,7 +62,7 @@ def _draw_metric(surface: Canvas, points: Sequence[Point], of: Metric, *, wide: 
         most=math.inf if of.relative else 1.0,
     )
     number_runs(surface, axes, [point.run for point in points], wide=wide)
-    _mark_releases(surface, axes, points)
+    _mark_releases(surface, axes, points, wide=wide)
     crowded = len(points) > (40 if wide else 20)
     axes.plot(*columns(baseline), color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
     dots: dict[str, Any] = {"marker": None if crowded else "o", "markersize": 4.5, "markeredgewidth": 0}
@@ -77,12 +78,15 @@ def _draw_metric(surface: Canvas, points: Sequence[Point], of: Metric, *, wide: 
             "markerfacecolor": fill,
         }
         axes.plot(*columns(some), color=ORANGE, linestyle="none", **rings)
+    for x, point in enumerate(points):
+        for value in (each for each in (point.in_use, point.holdout) if each is not None):
+            surface.tell(axes, x, value, _point_words(point, metric))
     lines = [(baseline, "baseline", MUTED), (in_use, "new batches", BLUE), (holdout, "holdout", ORANGE)]
     label_ends(surface, axes, [(some[-1][1], name, colour) for some, name, colour in lines if some], len(points))
 
 
-def _mark_releases(surface: Canvas, axes: Axes, points: Sequence[Point]) -> None:
-    """Draw a line where a version was released, with its name above; names that would touch are left out."""
+def _mark_releases(surface: Canvas, axes: Axes, points: Sequence[Point], *, wide: bool) -> None:
+    """Draw a line where a version was released, with its name and the decision above; what would touch is left out."""
     low, high = axes.get_ylim()
     left, right = axes.get_xlim()
     pixels = axes.get_position().width * surface.width / (right - left)
@@ -92,11 +96,13 @@ def _mark_releases(surface: Canvas, axes: Axes, points: Sequence[Point]) -> None
         if not point.promotes:
             continue
         axes.plot([place, place], [low, high], color=RULE, linewidth=1)
-        name = f"v{point.candidate}"
-        need = 4 + 7 * len(name)
-        if free - place * pixels >= need:
-            surface.write(axes, place, high + 0.06 * (high - low), name, ha="center", fontweight="bold")
-            free = place * pixels
+        version = f"v{point.candidate}"
+        for name in (f"{version} {point.decision}", version) if wide else (version,):
+            half = 2 + 3.5 * len(name)
+            if place * pixels + half <= free:
+                surface.write(axes, place, high + 0.06 * (high - low), name, ha="center", fontweight="bold")
+                free = place * pixels - half
+                break
 
 
 def tenths_chart(tenths: Sequence[TenthRow]) -> Chart | None:

@@ -28,6 +28,7 @@ class Sorted:
     moves: tuple[BucketMove, ...]
     offers: tuple[OfferMade, ...]
     calls: Listed[Call]
+    why_moved: str  # into A and out of it, in words; empty where nobody knows
 
     @property
     def urgent(self) -> Bucket | None:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from churnwatch.pipeline.ledger import customers, explanations, follow_up
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.move_words import why_moved
 from churnwatch.pipeline.records import Bucket, BucketMove, Call, OfferMade
+from churnwatch.pipeline.settings import Settings
 from churnwatch.reports.customer_facts import Earning, Followed, ImportanceRow, Reasons, Sorted
 from churnwatch.reports.listed import Listed
 from churnwatch.reports.model_facts import Curves
@@ -17,7 +19,7 @@ MOST_MONTHS = 24
 MOST_CAMPAIGNS = 24
 
 
-def sorted_customers(reader: Reader) -> Sorted | None:
+def sorted_customers(reader: Reader, settings: Settings) -> Sorted | None:
     """Return how the newest run sorted the customers; None before one did."""
     by = customers.newest(reader)
     if by is None:
@@ -29,6 +31,7 @@ def sorted_customers(reader: Reader) -> Sorted | None:
         tuple(BucketMove(**row) for row in customers.moves(reader, by.run)),
         tuple(OfferMade(**row) for row in customers.offers(reader, by.run)),
         Listed(tuple(Call(**row) for row in calls[:MOST_CALLS]), len(calls)),
+        why_moved(reader, by, settings.names, amounts=settings.positive is None),
     )
 
 

@@ -10,7 +10,7 @@ from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.metrics import HEADLINES, METRICS
 from churnwatch.pipeline.records import Champion, Status, Verdict
-from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.settings import Home, Settings
 from churnwatch.reports import customers_part, drift_part, inputs_part, models_part, words, work_part
 from churnwatch.reports.customer_facts import Sorted
 from churnwatch.reports.facts import Headline, Report
@@ -43,14 +43,14 @@ def gather(
     metric = HEADLINES[home.settings.task]
     quality = models_part.quality(reader, champion, metric)
     urgent = tuple(attention)
-    sorted_ = customers_part.sorted_customers(reader)
+    sorted_ = customers_part.sorted_customers(reader, home.settings)
     return Report(
         home=home.path.name,
         target=home.settings.target,
         metric=metric,
         made_at=iso(now),
         source_folder=home.settings.source_folder,
-        headline=headline(champion, runs.shown, len(urgent), home.settings.source_folder, sorted_),
+        headline=headline(champion, runs.shown, len(urgent), home.settings, now=now, found=sorted_),
         attention=urgent[:MOST_ATTENTION],
         serving=serving,
         verdict=_last_verdict(reader, runs.shown),
@@ -74,36 +74,44 @@ def gather(
 
 
 def headline(
-    champion: Champion | None, runs: Sequence[RunRow], urgent: int, source_folder: str, found: Sorted | None = None
+    champion: Champion | None,
+    runs: Sequence[RunRow],
+    urgent: int,
+    settings: Settings,
+    *,
+    now: datetime,
+    found: Sorted | None = None,
 ) -> Headline:
-    """Say the state of things in words."""
+    """Say the state of things in words: v7 serves since 3 Nov. F1 .64 on 2,113 customers it never saw."""
     if champion is None:
-        title, known = _without_model(runs, source_folder)
+        title, known = _without_model(runs, settings.source_folder)
     else:
-        title = f"{champion.model.name} serves since {words.day(champion.since)}."
-        known = f"{_how_good(champion)}{_at_risk(found)}"
+        title = f"{champion.model.name} serves since {words.date(champion.since, now)}."
+        judged_by = "customer" if settings.id is not None and settings.date is None else "row"
+        known = f"{_how_good(champion, judged_by)}{_at_risk(found)}"
     needed = "need" if urgent > 1 else "needs"
     things = f"{words.in_words(urgent).capitalize()} {'things' if urgent > 1 else 'thing'} {needed} you."
     return Headline(title, f"{known} {things if urgent else 'Nothing needs you.'}")
 
 
 def _at_risk(found: Sorted | None) -> str:
-    """Say how many customers are in bucket A, and what is expected to be lost with them."""
+    """Say how many customers are in bucket A, and what they are worth."""
     if found is None or found.urgent is None:
         return ""
     said = f" {words.many(found.urgent.customers, 'customer')} in bucket A"
-    loss, months = found.urgent.expected_loss, found.by.value_months
-    if loss is None or not months:
-        return f"{said}."
-    return f"{said}, with {loss / months:,.0f} a month at risk."
+    worth, months = found.urgent.value, found.by.value_months
+    return f"{said}, worth {worth / months:,.0f} a month." if worth and months else f"{said}."
 
 
-def _how_good(champion: Champion) -> str:
+def _how_good(champion: Champion, judged_by: str) -> str:
+    """Say how good the champion is, and on how many rows; these are customers only where each has one row."""
     if champion.value is None:
         return "Nobody knows yet how good it is: there is no holdout row to judge it by."
-    rows = words.many(champion.holdout_rows or 0, "holdout row")
+    rows = words.many(champion.holdout_rows or 0, judged_by)
     said = words.told(champion.value, champion.metric, 2)
-    return f"{METRICS[champion.metric].title.capitalize()} {said} on {rows} that it never saw."
+    if champion.metric == "f1":
+        said = said.removeprefix("0")
+    return f"{METRICS[champion.metric].title.capitalize()} {said} on {rows} it never saw."
 
 
 def _without_model(runs: Sequence[RunRow], source_folder: str) -> tuple[str, str]:

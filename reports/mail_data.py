@@ -17,6 +17,7 @@ from churnwatch.pipeline.clock import from_iso
 from churnwatch.pipeline.errors import DataError, NotFoundError
 from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.ledger.reader import Reader, Row
+from churnwatch.pipeline.move_words import why_moved
 from churnwatch.pipeline.records import Bucketing, Champion
 from churnwatch.pipeline.settings import Home, Task
 from churnwatch.reports import words
@@ -115,7 +116,7 @@ def gather(
         value=head.value if head is not None else None,
         customers=tuple(_listed(at_risk.slice(0, home.settings.call_capacity), before)),
         model=_model(ledger),
-        changes=tuple(_changes(ledger, now, before, newest, former)),
+        changes=(*_changes(ledger, now, before, newest, former), *_why(home, ledger, head, former)),
         attention=tuple(attention),
     )
 
@@ -230,6 +231,14 @@ def _moved(now: _Standing, before: _Standing) -> Iterator[str]:
     than = f"{abs(difference):,} {'more' if difference > 0 else 'fewer'} than" if difference else "as many as"
     gone = f" ({len(off) - still:,} of them gone from the current customers)" if len(off) > still else ""
     yield f"{_people(len(ids))} at risk, {than} in the last mail: {new:,} new, {len(off):,} no longer{gone}."
+
+
+def _why(home: Home, ledger: Reader, head: Bucketing | None, former: Row | None) -> Iterator[str]:
+    """Say why customers came into A and left it, where the former mail was about the run that they are told against."""
+    if head is not None and former is not None and head.former_run == former["run"]:
+        said = why_moved(ledger, head, home.settings.names, amounts=home.settings.task is Task.REGRESSION)
+        if said:
+            yield said
 
 
 def _people(number: int) -> str:

@@ -61,6 +61,7 @@ class Canvas:
         self.figure = Figure(figsize=(width / _POINTS, height / _POINTS), dpi=_POINTS)
         self.figure.patch.set_visible(False)
         self._texts: dict[str, str] = {}
+        self._told: list[tuple[Axes, float, float, str]] = []
 
     def axes(self, *, left: float, right: float, top: float, bottom: float) -> Axes:
         """Return bare axes with these margins in pixels."""
@@ -84,6 +85,10 @@ class Canvas:
         wanted: dict[str, Any] = {"color": INK, "fontsize": TEXT, "va": "center", "clip_on": False, **style}
         return axes.text(x, y, self.token(text), **wanted)
 
+    def tell(self, axes: Axes, x: float, y: float, text: str) -> None:
+        """Have a text shown where the mouse rests on a place in data coordinates."""
+        self._told.append((axes, x, y, text))
+
     def finish(self, identity: str, title: str, described: str, classes: str) -> Drawing:
         """Return the picture as inline SVG.
 
@@ -104,6 +109,11 @@ class Canvas:
         ET.SubElement(kept, "desc", {"id": f"{identity}-text"}).text = plain(described, longest=2000)
         kept.extend(child for child in root if child.tag != f"{_SVG}metadata")
         _clean(kept, identity, self._texts)
+        for axes, x, y, text in self._told:
+            right, up = axes.transData.transform((x, y))  # at 72 dots to the inch these are our pixels
+            spot = ET.SubElement(kept, "circle", {"cx": f"{right:.1f}", "cy": f"{self.height - up:.1f}", "r": "8",
+                                                  "class": "spot"})  # fmt: skip
+            ET.SubElement(spot, "title").text = plain(text)
         return Drawing(ET.tostring(kept, encoding="unicode"))
 
 

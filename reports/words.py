@@ -53,6 +53,12 @@ def day(when: str | datetime) -> str:
     return f"{at.day} {_MONTHS[at.month - 1]} {at.year}"
 
 
+def date(when: str | datetime, now: str | datetime) -> str:
+    """3 Nov; of another year than now: 3 Nov 2025."""
+    at = as_time(when)
+    return f"{at.day} {_MONTHS[at.month - 1][:3]}" + (f" {at.year}" if at.year != as_time(now).year else "")
+
+
 def age(when: str | datetime, now: datetime) -> str:
     """Say how long ago something was, in the largest unit that fits."""
     gone = max(as_time(now) - as_time(when), timedelta())

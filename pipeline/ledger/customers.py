@@ -35,6 +35,11 @@ def moves(ledger: Reader, run: int) -> list[Row]:
     return ledger.rows(f"SELECT * FROM bucket_moves WHERE run = ? ORDER BY {order}", run)
 
 
+def move_reasons(ledger: Reader, run: int) -> list[Row]:
+    """Return what each column did for those who came into A since the former run, and for those who left it."""
+    return ledger.rows("SELECT * FROM move_reasons WHERE run = ? ORDER BY direction, column_name", run)
+
+
 def offers(ledger: Reader, run: int) -> list[Row]:
     """Return the offers of a run, with what they are expected to earn and from where on they pay."""
     return ledger.rows("SELECT * FROM offers WHERE run = ? ORDER BY offer", run)

@@ -525,6 +525,7 @@ def m010_buckets(db: Database) -> None:
             expected_profit REAL,
             profit_at_half REAL,
             profit_at_one_and_a_half REAL,
+            value REAL,
             PRIMARY KEY (run, bucket)
         ) STRICT, WITHOUT ROWID""",
         """CREATE TABLE bucket_moves (
@@ -534,6 +535,14 @@ def m010_buckets(db: Database) -> None:
             customers INTEGER NOT NULL
         ) STRICT""",
         "CREATE INDEX bucket_moves_by_run ON bucket_moves (run)",
+        """CREATE TABLE move_reasons (
+            run INTEGER NOT NULL REFERENCES bucketings,
+            direction TEXT NOT NULL CHECK (direction IN ('into', 'out of')),
+            column_name TEXT NOT NULL,
+            customers INTEGER NOT NULL,
+            mean_change REAL NOT NULL,
+            PRIMARY KEY (run, direction, column_name)
+        ) STRICT, WITHOUT ROWID""",
         """CREATE TABLE offers (
             run INTEGER NOT NULL REFERENCES bucketings,
             offer TEXT NOT NULL,

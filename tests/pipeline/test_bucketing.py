@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
@@ -90,6 +91,7 @@ def test_all_that_are_predicted_are_sorted_and_the_sums_are_those_of_the_file(wo
         assert row["expected_leavers"] == pytest.approx(own["probability"].sum())
         assert row["expected_loss"] == pytest.approx(own["expected_loss"].sum())
         assert row["expected_profit"] == pytest.approx(own["expected_profit"].sum())
+        assert row["value"] == pytest.approx((own["expected_loss"] / own["probability"]).sum())
     assert (table["bucket"] == "A").sum() == 4
     assert table["bucket"].is_monotonic_increasing
 
@@ -114,6 +116,36 @@ def test_who_moved_is_told_by_customer_and_counted(worked: Home) -> None:
     assert gone == len(set(before.index) - set(now.index))
     assert sum(row["customers"] for row in moves) == len(now) + gone
     assert _ask(worked, "SELECT * FROM bucket_moves WHERE run = 1") == []
+
+
+def test_why_customers_came_into_a_and_left_it_follows_from_the_contributions_of_both_runs(
+    copied: Home, telco: tuple[Path, ...]
+) -> None:
+    former = copied.predictions / "run-00002-calls.parquet"  # as if A had been others: all customers are in both runs
+    before = pyarrow.parquet.read_table(former)
+    swapped = pa.array([{"A": "C", "B": "B", "C": "A"}[each] for each in before["bucket"].to_pylist()])
+    pyarrow.parquet.write_table(before.set_column(1, "bucket", swapped), former)
+    _drop(copied, telco[2])
+    assert _run(copied).status is Status.DONE
+    table = _calls(copied, 3).set_index("id")
+    was, now = table["former_bucket"], table["bucket"]
+    moved = {
+        "into": table.index[(now == "A") & was.isin(["B", "C"])],
+        "out of": table.index[(was == "A") & (now != "A")],
+    }
+    change = _contributions(copied, 3) - _contributions(copied, 2)
+    rows = _ask(copied, "SELECT * FROM move_reasons WHERE run = 3")
+    assert {row["direction"] for row in rows} == {direction for direction, ids in moved.items() if len(ids)}
+    assert rows
+    for row in rows:
+        ids = moved[row["direction"]]
+        assert row["customers"] == len(ids)
+        assert row["mean_change"] == pytest.approx(change.loc[ids, row["column_name"]].mean())
+
+
+def _contributions(home: Home, number: int) -> pd.DataFrame:
+    path = home.predictions / f"run-{number:05d}-reasons.parquet"
+    return pyarrow.parquet.read_table(path).to_pandas().set_index("customerID").drop(columns="base")
 
 
 def test_offers_are_told_with_what_they_earn_and_those_without_a_save_rate_claim_nothing(worked: Home) -> None:

@@ -21,7 +21,8 @@ from churnwatch.pipeline.firstlook.explore_html import render_html
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import GroupCount
 from churnwatch.pipeline.settings import Home
-from tests.reports.conftest import opened, read
+from churnwatch.reports.build import build_run
+from tests.reports.conftest import NOW, opened, read
 from tests.reports.test_build import many_runs, rich
 from tests.reports.test_customers import customers
 
@@ -227,6 +228,41 @@ def test_charts_keep_inside_their_frame(show: Show) -> None:
         " document.documentElement.clientWidth || each.getBoundingClientRect().left < 0).map(each => each.textContent)"
     )
     assert outside == []
+
+
+def test_a_point_says_its_figures_where_the_mouse_rests_and_a_release_its_decision(show: Show) -> None:
+    seen = show(rich)
+    chart = seen.locator(".chart.wide").first
+    spots = chart.locator("circle.spot")
+    told = spots.locator("title").all_text_contents()
+    assert told
+    assert all(each.startswith("run ") for each in told)
+    spots.first.hover()  # fails where something lies over it
+    assert "v1 first" in chart.text_content()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_run_keeps_nobody_out_and_does_not_scroll_sideways(look: Show, home: Home, scheme: str) -> None:
+    axe = _imported("axe_playwright_python.sync_playwright")
+    with opened(home) as book:
+        customers(book)
+        path = build_run(home, book.ledger, 1, now=NOW)
+    seen = look(path, scheme=scheme, width=390)
+    _unfold(seen)
+    results = axe.Axe().run(seen)
+    assert results.violations_count == 0, results.generate_report()
+    assert seen.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_what_is_printed_is_dark_on_white_without_what_only_a_screen_can_use(show: Show) -> None:
+    seen = show(customers, scheme="dark")
+    seen.emulate_media(media="print")
+    paper, ink = (seen.evaluate(f"getComputedStyle(document.body).{name}") for name in ("backgroundColor", "color"))
+    light, dark = (sum(map(int, re.findall(r"\d+", each)[:3])) for each in (paper, ink))
+    assert light > 700
+    assert dark < 200
+    assert not seen.locator(".contents").is_visible()
+    assert not seen.locator(".tools").first.is_visible()
 
 
 def test_dark_and_light_are_each_drawn_in_their_own_colours(show: Show) -> None:

@@ -15,6 +15,7 @@ from churnwatch.pipeline.records import (
     GoalProgress,
     Importance,
     MonthlyChurn,
+    MoveReason,
     OfferMade,
 )
 from churnwatch.reports.cohorts import cohort_table
@@ -34,7 +35,7 @@ def customers(book: Book) -> None:
     add(Bucketing(1, 1, AT, "calls-1.parquet", "0", 90, "profit", None, None, 0, None))
     add(Bucketing(2, 1, AT, "calls.parquet", "0", 90, "profit", "`fee` a month", 12, 3, 1))
     add(
-        Bucket(2, "A", 20, 0.5, 12.0, 2400.0, 300.0, 100.0, 500.0),
+        Bucket(2, "A", 20, 0.5, 12.0, 2400.0, 300.0, 100.0, 500.0, 12_000.0),
         Bucket(2, "C", 70, None, 7.0, 600.0, None, None, None),
     )
     add(
@@ -43,6 +44,7 @@ def customers(book: Book) -> None:
         BucketMove(2, None, "A", 15),
         BucketMove(2, "C", None, 4),
     )
+    add(MoveReason(2, "into", "contract", 5, 0.62), MoveReason(2, "into", "tenure", 5, -0.3))
     add(OfferMade(2, "phone", "20%", 8.0, 0.25, 1.0, 1, 20, 0, 300.0, 100.0, 500.0, 100.0, 500.0, 900.0, 0.4, 0.3, 0.2))
     add(OfferMade(2, "nobody knows", "5", 1.0, None, 1.0, 0, 0))
     add(CALL, replace(CALL, place=2, id="=1+1", probability=0.7, former_bucket=None, raises="<b>x</b>", lowers=None))
@@ -63,8 +65,12 @@ def test_without_customers_there_are_no_sections_of_them(book: Book) -> None:
 def test_the_page_says_who_may_leave_why_and_what_came_of_it(book: Book) -> None:
     customers(book)
     text = page(book)
-    assert "20 customers in bucket A, with 200 a month at risk." in text
-    assert "5 customers moved towards leaving, 0 away from it; 15 of the new ones came straight into A." in text
+    assert "20 customers in bucket A, worth 1,000 a month." in text
+    assert (
+        "5 customers moved towards leaving, 0 away from it; 15 of the new ones came straight into A. 5 customers came"
+        in text
+    )
+    assert "5 customers came into A, mostly by contract (+0.6)." in text
     for said in ("month-to-month contract (+1.2)", "was B", 'data-file="call-list-run-2.csv"', 'id="moves-wide-title"',
                  'id="importance-title"', 'id="permutation-title"', 'id="profit-title"', 'id="churn-wide-title"',
                  "No evidence", "10.0 points"):  # fmt: skip
@@ -80,7 +86,7 @@ def test_a_model_that_is_not_explained_exactly_says_so(book: Book) -> None:
 
 def test_what_an_offer_earns_follows_from_who_is_named(book: Book) -> None:
     customers(book)
-    found = sorted_customers(book.ledger)
+    found = sorted_customers(book.ledger, book.home.settings)
     [earning] = earnings(found, CURVES)
     # 8 leavers and 2 others: 8 x 0.25 x (500 - 100) less 2 x 100 and 10 x 8, of 100 customers
     assert (earning.offer, earning.profits[0]) == ("phone", pytest.approx(10 * (800 - 200 - 80)))

@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 from estimated import request
+from msgspec import structs
 
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.records import Band, Decision, Drift, DriftKind, Metric
-from churnwatch.reports.data import gather
+from churnwatch.reports.data import gather, headline
 from churnwatch.reports.facts import Report
 from tests.reports.conftest import COUNTS, NOW, Book, FakeCheck, FakeFinding, page
 
@@ -27,8 +28,18 @@ def test_a_home_without_runs_says_what_to_do(book: Book) -> None:
 def test_the_headline_says_what_serves_since_when_and_how_good_it_is(book: Book) -> None:
     book.learn(f1=0.5432)
     found = report(book)
-    assert found.headline.title == "v1 serves since 3 January 2026."
-    assert found.headline.standfirst == "F1 0.54 on 100 holdout rows that it never saw. Nothing needs you."
+    assert found.headline.title == "v1 serves since 3 Jan."
+    assert found.headline.standfirst == "F1 .54 on 100 customers it never saw. Nothing needs you."
+
+
+def test_the_headline_speaks_of_rows_where_customers_have_several_and_of_the_year_where_it_is_another(
+    book: Book,
+) -> None:
+    book.learn(f1=0.5432)
+    settings = structs.replace(book.home.settings, date="month")
+    said = headline(book.ledger.champion(), (), 0, settings, now=NOW + timedelta(days=365))
+    assert said.title == "v1 serves since 3 Jan 2026."
+    assert said.standfirst.startswith("F1 .54 on 100 rows it never saw.")
 
 
 def test_the_headline_counts_what_needs_somebody(book: Book) -> None:

@@ -116,11 +116,11 @@ RELEASED = {
     "m007_labels": "51a240b4485e7ffd",
     "m008_regression": "34bca584d62b52a8",
     "m009_reasons": "975a688ec79ff61e",
-    "m010_buckets": "ecd948529bef7a95",
-    "m011_campaigns": "c5087dd7d9aa460a",
-    "m012_alerts": "a69de84ef02a88de",
-    "m013_curves": "4130f3dafff7fdbd",
-    "m014_warnings": "fb8e819d248d0c83",
+    "m010_buckets": "3c90237f04b4a01b",
+    "m011_campaigns": "7225c6b1bfecb09c",
+    "m012_alerts": "253d42ebe25dabb5",
+    "m013_curves": "2d9034669e773916",
+    "m014_warnings": "cbbab1899029887f",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
