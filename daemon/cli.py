@@ -430,7 +430,7 @@ def read(file: Path, output: Path | None, delimiter: str | None) -> None:
 
 @cli.command(example="churnwatch campaigns --value 240")
 @click.option("--value", type=click.FloatRange(min=0, min_open=True), metavar="AMOUNT",
-              help="What a customer who stays is worth; then money is shown, too.")  # fmt: skip
+              help="What a customer who stays is worth (default: by `value` in the settings).")  # fmt: skip
 @click.option("--json", "json_", is_flag=True, help="As JSON.")
 @click.pass_obj
 def campaigns(home: Path, value: float | None, json_: bool) -> None:

@@ -19,7 +19,10 @@ from churnwatch.pipeline.engine import name
 from churnwatch.pipeline.ledger import follow_up as known
 from churnwatch.pipeline.proportions import Interval
 from churnwatch.pipeline.records import CampaignEffect, CohortMonth, GoalProgress, MonthlyChurn
+from churnwatch.pipeline.schema import NUMBERS
 from churnwatch.pipeline.workspace import Workspace
+
+_DECIMALS = 6  # of means: a sum in another order is no news
 
 
 def count_churn(at: Workspace) -> None:
@@ -82,10 +85,26 @@ def measure_campaigns(at: Workspace) -> None:
     )
     if given is None or not parts or customers is None:
         return
-    found = campaigns.outcomes(at.schema, at.engine, parts, _timed(at, customers), given)
+    timed = _timed(at, customers)
+    found = campaigns.outcomes(at.schema, at.engine, parts, timed, given)
     before = {(each.action, each.month): each for each in known.campaign_effects(at.ledger)}
-    records = (_record(at.run, each) for each in found)
+    worth = _values(at, timed, found)
+    records = (_record(at.run, each, worth.get((each.action, each.month))) for each in found)
     at.ledger.add_all(each for each in records if _is_new(each, before.get((each.action, each.month))))
+
+
+def _values(at: Workspace, timed: str, found: list[Campaign]) -> dict[tuple[str, str], float]:
+    """Return by action and month what a treated customer is worth; nothing where the customers' rows do not say."""
+    value = at.home.settings.valued
+    if value is None:
+        return {}
+    if value.column is None:
+        return {(each.action, each.month): (value.amount or 0.0) * value.factor for each in found}
+    column = at.schema.columns.get(value.column)
+    if column is None or column.type not in NUMBERS:
+        return {}  # a feature made of sources; that there is no such column at all is said where customers are sorted
+    means = campaigns.values(at.schema, at.engine, timed, value.column)
+    return {each: round(mean * value.factor, _DECIMALS) for each, mean in means.items()}
 
 
 def _timed(at: Workspace, customers: str) -> str:
@@ -100,14 +119,14 @@ def _timed(at: Workspace, customers: str) -> str:
     return f"(SELECT r.*, a._cw_at AS {campaigns.TIME} FROM {customers} r JOIN arrivals a ON a._batch = r._batch)"
 
 
-def _record(run: int, found: Campaign) -> CampaignEffect:
-    told, treated, control = effect(found), found.treated, found.control
+def _record(run: int, found: Campaign, value: float | None) -> CampaignEffect:
+    told, treated, control = effect(found, value=value), found.treated, found.control
     return CampaignEffect(
         run, found.action, found.month, treated.customers, control.customers, treated.known, control.known,
         treated.churned, control.churned, found.contradicting, int(found.is_over),
-        *_values(told.less_churn), *_values(told.saved), told.note,
+        *_parts(told.less_churn), *_parts(told.saved), told.note, value, *_parts(told.money),
     )  # fmt: skip
 
 
-def _values(found: Interval | None) -> tuple[float | None, float | None, float | None]:
+def _parts(found: Interval | None) -> tuple[float | None, float | None, float | None]:
     return (None, None, None) if found is None else (found.value, found.low, found.high)

@@ -175,6 +175,24 @@ def test_effects_follow_a_truth_that_is_known(home: Home) -> None:
     assert found.saved == pytest.approx((found.less_churn or 0) * found.treated_known)
 
 
+@pytest.mark.parametrize(
+    ("value", "each"),
+    [("10", 120), ("n", 12 * (3 + 5) / 2), ("{column: n, per: year, months: 24}", 2 * (3 + 5) / 2)],
+)
+def test_the_saved_are_worth_what_the_treated_were_at_the_action(home: Home, value: str, each: float) -> None:
+    """Those are worth 3 and 5 a month who were treated, as of the last row before it, or the first after it."""
+    text = SETTINGS.replace("training:", f"value: {value}\ntraining:")
+    (home.path / "settings.yaml").write_text(text)
+    valued = load(home.path)
+    rows = ["c1,2026-01-25,3,", "new,2026-02-03,5,0", "c1,2026-02-03,90,0", "new,2026-02-20,90,0", "c3,2026-02-03,90,1"]
+    (home.source / "customers-x.csv").write_text("\n".join(["who,day,n,left", *rows]) + "\n")
+    _drop_campaign(valued, "a", ["c1,2026-02-01,call,1", "new,2026-02-01,call,1", "c3,2026-02-01,call,0"])
+    _work(valued)
+    found = _effects(valued)["call", "2026-02"]
+    assert found.customer_value == each
+    assert found.money == pytest.approx((found.saved or 0) * each)
+
+
 def test_months_and_cohorts_are_kept_and_only_recorded_where_they_changed(home: Home) -> None:
     _drop_month(home, "2026-02", {f"c{number}": int(number < 10) for number in range(50, 250)} | {"new": 0})
     _work(home)

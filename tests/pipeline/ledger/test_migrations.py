@@ -117,10 +117,10 @@ RELEASED = {
     "m008_regression": "34bca584d62b52a8",
     "m009_reasons": "975a688ec79ff61e",
     "m010_buckets": "ecd948529bef7a95",
-    "m011_campaigns": "c5087dd7d9aa460a",
-    "m012_alerts": "a69de84ef02a88de",
-    "m013_curves": "4130f3dafff7fdbd",
-    "m014_warnings": "fb8e819d248d0c83",
+    "m011_campaigns": "91cf8f347f321ec2",
+    "m012_alerts": "b49e201dbf2a84dd",
+    "m013_curves": "51dcda5cea449b9e",
+    "m014_warnings": "0ec650b1f0ac43ed",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
