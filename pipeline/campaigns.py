@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from churnwatch.pipeline import cells, load
 from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB, Engine, name
@@ -161,6 +163,18 @@ def values(main: Schema, engine: Engine, customers: str, column: str) -> dict[tu
         f" GROUP BY {ACTION}, _cw_month"
     )
     return {(action, month): float(mean) for action, month, mean in found}
+
+
+def members(main: Schema, engine: Engine) -> pa.Table:
+    """Return who is in which campaign, once the `outcomes` were counted, without those who are said to be both.
+
+    Columns: id, action, month, since (when it was done), treated (whether).
+    """
+    return engine.arrow(
+        f"SELECT {name(main.id or '')} AS id, {ACTION} AS action, substr(_cw_month, 1, 7) AS month,"
+        f" CAST(_cw_since AS TIMESTAMP) AS since, _cw_arm = {_TREATED} AS treated FROM campaign_members"
+        f" WHERE _cw_arm <> {_BOTH}"
+    )
 
 
 def _by_campaign(counted: Sequence[tuple[Any, ...]], newest: dt.datetime | None) -> list[Campaign]:

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
 
 from churnwatch.pipeline import campaigns, churn_rate, datasets, features
+from churnwatch.pipeline.alike import Alike, Floats, compare
 from churnwatch.pipeline.campaigns import CAMPAIGNS, Campaign
 from churnwatch.pipeline.churn_rate import month_name
 from churnwatch.pipeline.clock import from_iso
@@ -88,8 +95,11 @@ def measure_campaigns(at: Workspace) -> None:
     timed = _timed(at, customers)
     found = campaigns.outcomes(at.schema, at.engine, parts, timed, given)
     before = {(each.action, each.month): each for each in known.campaign_effects(at.ledger)}
-    worth = _values(at, timed, found)
-    records = (_record(at.run, each, worth.get((each.action, each.month))) for each in found)
+    worth, alike = _values(at, timed, found), _alike(at, found)
+    records = [
+        _record(at.run, each, worth.get((each.action, each.month)), alike.get((each.action, each.month)))
+        for each in found
+    ]
     at.ledger.add_all(each for each in records if _is_new(each, before.get((each.action, each.month))))
 
 
@@ -107,6 +117,41 @@ def _values(at: Workspace, timed: str, found: list[Campaign]) -> dict[tuple[str,
     return {each: round(mean * value.factor, _DECIMALS) for each, mean in means.items()}
 
 
+def _alike(at: Workspace, found: list[Campaign]) -> dict[tuple[str, str], Alike | None]:
+    """Return by action and month how alike both sides were, by the last predictions before each customer's action."""
+    if not any(each.treated.customers and each.control.customers for each in found):
+        return {}
+    rows = campaigns.members(at.schema, at.engine).to_pandas()
+    rows["probability"] = _probabilities(at, rows["id"].astype(str), rows["since"].to_numpy())
+    rows = rows.dropna(subset="probability").sort_values("probability")  # sums in one order only
+    return {
+        (str(action), str(month)): compare(*(own.loc[own["treated"] == side, "probability"].to_numpy()
+                                             for side in (True, False)))
+        for (action, month), own in rows.groupby(["action", "month"])
+    }  # fmt: skip
+
+
+def _probabilities(at: Workspace, ids: pd.Series, since: npt.NDArray[np.datetime64]) -> Floats:
+    """Return the probability of leaving as last predicted before a time, shape (n,); nan where it was not."""
+    made = [row for row in at.ledger.predictions() if row["file"] is None]
+    times = np.array([from_iso(row["at"]).replace(tzinfo=None) for row in made], dtype="datetime64[us]")
+    last = np.searchsorted(times, since, side="left") - 1
+    found = np.full(len(ids), np.nan)
+    for index in np.unique(last[last >= 0]):
+        own = last == index
+        found[own] = _predicted(at.home.predictions / made[index]["path"], ids[own])
+    return found
+
+
+def _predicted(path: Path, ids: pd.Series) -> Floats:
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (OSError, pa.ArrowInvalid):
+        return np.full(len(ids), np.nan)  # what is gone tells nothing
+    places = pc.index_in(pa.array(ids), value_set=table.column(0).combine_chunks().cast(pa.string()))
+    return np.asarray(table["probability"].combine_chunks().take(places).to_numpy(zero_copy_only=False))
+
+
 def _timed(at: Workspace, customers: str) -> str:
     """Return what stands after FROM to read the customers' rows with their time: the date, or when their run began."""
     if at.schema.date is not None:
@@ -119,8 +164,8 @@ def _timed(at: Workspace, customers: str) -> str:
     return f"(SELECT r.*, a._cw_at AS {campaigns.TIME} FROM {customers} r JOIN arrivals a ON a._batch = r._batch)"
 
 
-def _record(run: int, found: Campaign, value: float | None) -> CampaignEffect:
-    told, treated, control = effect(found, value=value), found.treated, found.control
+def _record(run: int, found: Campaign, value: float | None, before: Alike | None) -> CampaignEffect:
+    told, treated, control = effect(found, value=value, before=before), found.treated, found.control
     return CampaignEffect(
         run, found.action, found.month, treated.customers, control.customers, treated.known, control.known,
         treated.churned, control.churned, found.contradicting, int(found.is_over),

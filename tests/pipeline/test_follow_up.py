@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 
 from churnwatch.pipeline import compaction, run
@@ -191,6 +193,26 @@ def test_the_saved_are_worth_what_the_treated_were_at_the_action(home: Home, val
     found = _effects(valued)["call", "2026-02"]
     assert found.customer_value == each
     assert found.money == pytest.approx((found.saved or 0) * each)
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_no_effect_is_claimed_where_the_likely_leavers_were_chosen(home: Home, chosen: bool) -> None:
+    """The customers were predicted before the action, and anew after it, once its outcomes were known."""
+    with Ledger.open(home.ledger) as ledger:
+        [made] = ledger.predictions()
+        ledger.rows("UPDATE predictions SET at = '2026-01-25T08:00:00.000Z'")
+    table = pyarrow.parquet.read_table(home.predictions / made["path"])
+    order = np.argsort(table["probability"].to_numpy(), kind="stable")
+    places = np.arange(len(order))
+    treated = places >= len(order) // 2 if chosen else places % 2 == 0
+    who = [table["who"][int(place)].as_py() for place in order]
+    _drop_campaign(home, "a", [f"{each},2026-02-01,call,{int(done)}" for each, done in zip(who, treated, strict=True)])
+    _drop_month(home, "2026-02", {each: int(number % 3 == 0) for number, each in enumerate(who)})
+    _work(home)
+    found = _effects(home)["call", "2026-02"]
+    assert found.treated_known + found.control_known == len(order)
+    assert (found.less_churn is None) == chosen
+    assert ("not alike before" in str(found.note)) == chosen
 
 
 def test_months_and_cohorts_are_kept_and_only_recorded_where_they_changed(home: Home) -> None:
