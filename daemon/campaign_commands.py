@@ -14,29 +14,36 @@ _PARTS = ("", "_low", "_high")
 
 
 def gather(ledger: Reader, value: float | None) -> list[dict[str, Any]]:
-    """Return what came of each campaign, with money where it is said what a customer is worth."""
+    """Return what came of each campaign, with money at what the settings say a customer is worth, or at `value`."""
     found = [asdict(each) for each in follow_up.campaign_effects(ledger)]
-    for row in found if value is not None else ():
-        row |= {f"money{part}": _worth(row[f"saved{part}"], value) for part in _PARTS}
-    return found
+    return found if value is None else [row | _worth(row, value) for row in found]
 
 
-def _worth(saved: float | None, value: float | None) -> float | None:
-    return None if saved is None or value is None else saved * value
+def _worth(row: dict[str, Any], value: float) -> dict[str, float | None]:
+    saved = {part: row[f"saved{part}"] for part in _PARTS}
+    money = {f"money{part}": None if number is None else number * value for part, number in saved.items()}
+    return {"customer_value": value, **money}
 
 
 def in_words(rows: Sequence[dict[str, Any]]) -> str:
     """Return the campaigns as a table, with a line on how to read it."""
     if not rows:
         return "No campaigns yet: name their files with `campaigns` in settings.yaml (see docs/campaigns.md)."
-    spans = ("saved", "money") if "money" in rows[0] else ("saved",)
+    spans = ("saved", "money") if any(row["money"] is not None for row in rows) else ("saved",)
     cells = (
         (row["month"], row["action"], *_side(row, "treated"), *_side(row, "control"), _points(row),
          *(_span(row, each) for each in spans), row["note"])
         for row in rows
     )  # fmt: skip
     headers = ("month", "action", "treated", "left", "control", "left", "points less (95 %)", *spans, "")
-    return table(cells, headers, numbers=False)
+    return "\n".join([table(cells, headers, numbers=False), *_valued(rows)])
+
+
+def _valued(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Say at what a customer was counted, where money is shown."""
+    found = {f"{row['customer_value']:,.0f}" for row in rows if row["money"] is not None}
+    many = "what the treated of each were worth on average"
+    return [f"Money: a customer who stays counts {found.pop() if len(found) == 1 else many}."] if found else []
 
 
 def _side(row: dict[str, Any], side: str) -> tuple[str, str | None]:

@@ -389,8 +389,9 @@ def customers(home: Path, customer: str | None, bucket: str | None, top: int | N
     if customer is not None:
         if bucket is not None or csv_:
             raise UsageError("one customer's history goes neither with --bucket nor with --csv.")
-        rows = found.history(home, customer, top=top)
-        click.echo(listings.as_json(rows) if json_ else found.history_in_words(customer, rows))
+        rows, done = found.history(home, customer, top=top), found.done_for(home, customer)
+        both = {"history": rows, "campaigns": done}
+        click.echo(listings.as_json(both) if json_ else found.history_in_words(customer, rows, done))
     elif csv_:
         click.echo(found.as_csv(home, bucket=bucket, top=top), nl=False)
     else:
@@ -430,7 +431,7 @@ def read(file: Path, output: Path | None, delimiter: str | None) -> None:
 
 @cli.command(example="churnwatch campaigns --value 240")
 @click.option("--value", type=click.FloatRange(min=0, min_open=True), metavar="AMOUNT",
-              help="What a customer who stays is worth; then money is shown, too.")  # fmt: skip
+              help="What a customer who stays is worth (default: by `value` in the settings).")  # fmt: skip
 @click.option("--json", "json_", is_flag=True, help="As JSON.")
 @click.pass_obj
 def campaigns(home: Path, value: float | None, json_: bool) -> None:

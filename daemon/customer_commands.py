@@ -15,6 +15,8 @@ import pyarrow.parquet
 
 from churnwatch.daemon.listings import moment, table
 from churnwatch.pipeline import settings
+from churnwatch.pipeline.campaigns import CAMPAIGNS
+from churnwatch.pipeline.datasets import paths
 from churnwatch.pipeline.errors import DataError, NotFoundError
 from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.ledger.reader import Reader
@@ -23,6 +25,7 @@ from churnwatch.pipeline.move_words import why_moved
 from churnwatch.pipeline.reason_words import NO_PROMISE
 from churnwatch.pipeline.records import Bucketing
 from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.settings_campaigns import OF_CAMPAIGNS
 
 Row = Mapping[str, Any]
 SHOWN = 20
@@ -283,6 +286,16 @@ def history(folder: Path, identity: str, *, top: int | None) -> list[dict[str, A
     return found
 
 
+def done_for(folder: Path, identity: str) -> list[dict[str, Any]]:
+    """Return what the files of campaigns say was done for one customer, newest first: date, action, treated."""
+    home = settings.load(folder)
+    with Reader.open(home.ledger) as ledger:
+        parts = paths(home, ledger, CAMPAIGNS)
+    wanted = {"columns": list(OF_CAMPAIGNS), "filters": [(home.settings.id, "=", identity)]}
+    found = [row for part in parts for row in _read(part, **wanted).to_pylist()]
+    return sorted(found, key=lambda row: (row["date"], row["action"]), reverse=True)
+
+
 def _of_one(path: Path, identity: str) -> dict[str, Any] | None:
     try:
         names = pyarrow.parquet.read_schema(path).names
@@ -292,8 +305,8 @@ def _of_one(path: Path, identity: str) -> dict[str, Any] | None:
     return {"id": identity, **{key: value for key, value in rows[0].items() if key != names[0]}} if rows else None
 
 
-def history_in_words(identity: str, rows: Sequence[Row]) -> str:
-    """Return one customer's history for the terminal, newest first, and the newest reasons."""
+def history_in_words(identity: str, rows: Sequence[Row], done: Sequence[Row]) -> str:
+    """Return one customer's history for the terminal, newest first, the newest reasons, and what was done."""
     columns = {
         "run": "run", "created_at": "began (UTC)", "version": "model", "probability": "probability",
         "amount": "amount", "bucket": "bucket", "expected_loss": "expected loss", "offer": "offer",
@@ -301,4 +314,10 @@ def history_in_words(identity: str, rows: Sequence[Row]) -> str:
     }  # fmt: skip
     said = [f"{word}: {rows[0][side]}" for side, word in (("raises", "why"), ("lowers", "held back by"))
             if rows[0].get(side)]  # fmt: skip
-    return "\n".join([identity, "", _listing(columns, rows), *said])
+    return "\n".join([identity, "", _listing(columns, rows), *said, *_done(done)])
+
+
+def _done(rows: Sequence[Row]) -> list[str]:
+    # A file without the column says that it was done for all of them.
+    cells = ((f"{row['date']:%Y-%m-%d}", row["action"], "no" if row["treated"] == 0 else "yes") for row in rows)
+    return ["", table(cells, ("done for them", "action", "treated"), numbers=False)] if rows else []

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from churnwatch.pipeline import cells, load
 from churnwatch.pipeline.dialect import Dialect
 from churnwatch.pipeline.engine import DuckDB, Engine, name
@@ -138,6 +140,41 @@ def outcomes(
         f" GROUP BY {ACTION}, _cw_month, _cw_arm ORDER BY _cw_month, {ACTION}, _cw_arm"
     )
     return _by_campaign(counted, newest)
+
+
+def values(main: Schema, engine: Engine, customers: str, column: str) -> dict[tuple[str, str], float]:
+    """Return by action and month the mean of a column over the treated, once their `outcomes` were counted.
+
+    Of each the newest row up to the action counts, else the first one after it: so the mean stays as it is when the
+    action itself changes what a customer brings.
+
+    Args:
+        main: the columns of the customers' rows.
+        engine: where the rows are.
+        customers: what stands after FROM to read the customers' rows, each with its time (`TIME`).
+        column: holds numbers.
+    """
+    key, value = name(main.id or ""), f"CAST(r.{name(column)} AS DOUBLE)"
+    found = engine.rows(
+        f"SELECT {ACTION}, substr(_cw_month, 1, 7), avg(_cw_value) FROM (SELECT m.{key}, m.{ACTION}, m._cw_month,"
+        f" coalesce(max_by({value}, r.{TIME}) FILTER (WHERE r.{TIME} <= m._cw_since), min_by({value}, r.{TIME}))"
+        f" AS _cw_value FROM campaign_members m JOIN {customers} r ON r.{key} = m.{key}"
+        f" WHERE m._cw_arm = {_TREATED} AND {value} IS NOT NULL GROUP BY m.{key}, m.{ACTION}, m._cw_month) v"
+        f" GROUP BY {ACTION}, _cw_month"
+    )
+    return {(action, month): float(mean) for action, month, mean in found}
+
+
+def members(main: Schema, engine: Engine) -> pa.Table:
+    """Return who is in which campaign, once the `outcomes` were counted, without those who are said to be both.
+
+    Columns: id, action, month, since (when it was done), treated (whether).
+    """
+    return engine.arrow(
+        f"SELECT {name(main.id or '')} AS id, {ACTION} AS action, substr(_cw_month, 1, 7) AS month,"
+        f" CAST(_cw_since AS TIMESTAMP) AS since, _cw_arm = {_TREATED} AS treated FROM campaign_members"
+        f" WHERE _cw_arm <> {_BOTH}"
+    )
 
 
 def _by_campaign(counted: Sequence[tuple[Any, ...]], newest: dt.datetime | None) -> list[Campaign]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from churnwatch.pipeline.alike import Alike
 from churnwatch.pipeline.campaigns import Arm, Campaign
 from churnwatch.pipeline.proportions import Interval, difference
 
@@ -31,10 +32,16 @@ class Effect:
     note: str | None
 
 
-def effect(campaign: Campaign, *, value: float | None = None) -> Effect:
-    """Return what a campaign did; `value` is what a customer who stays is worth."""
+def effect(campaign: Campaign, *, value: float | None = None, before: Alike | None = None) -> Effect:
+    """Return what a campaign did.
+
+    Args:
+        campaign: what became of its customers.
+        value: what a customer who stays is worth.
+        before: how alike both sides were; None: nobody knows.
+    """
     treated, control = campaign.treated, campaign.control
-    why_not = _why_not(treated, control)
+    why_not = _why_not(treated, control, before)
     if why_not is not None:
         return Effect(None, None, None, why_not)
     less = difference((control.churned, control.known), (treated.churned, treated.known))
@@ -42,11 +49,13 @@ def effect(campaign: Campaign, *, value: float | None = None) -> Effect:
     return Effect(less, saved, saved.times(value) if value else None, _mind(campaign))
 
 
-def _why_not(treated: Arm, control: Arm) -> str | None:
+def _why_not(treated: Arm, control: Arm, before: Alike | None) -> str | None:
     if not control.customers:
         return f"{NO_CONTROL}; nobody is said to have been left alone (`treated` 0)"
     if not treated.customers:
         return "nobody was treated: nothing can be said about the effect"
+    if before is not None and before.why_not is not None:
+        return f"{before.why_not}: nothing can be said about the effect"
     if not treated.known or not control.known:
         side = "treated" if not treated.known else "control"
         return f"no outcome of the {side} is known yet"

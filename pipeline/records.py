@@ -516,6 +516,10 @@ class CampaignEffect:
     saved_low: float | None
     saved_high: float | None
     note: str | None
+    customer_value: float | None = None  # of a treated one, on average; None: the settings do not say
+    money: float | None = None  # what the saved are worth
+    money_low: float | None = None
+    money_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -635,6 +635,10 @@ def m011_campaigns(db: Database) -> None:
             saved_low REAL,
             saved_high REAL,
             note TEXT,
+            customer_value REAL,
+            money REAL,
+            money_low REAL,
+            money_high REAL,
             PRIMARY KEY (month, action, run)
         ) STRICT, WITHOUT ROWID""",
         """CREATE VIEW churn_by_month AS

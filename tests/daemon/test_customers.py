@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 
 from churnwatch.daemon.cli import guarded
 from churnwatch.pipeline.bucketing import SHAPE
+from churnwatch.pipeline.campaigns import CAMPAIGNS
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.ledger.writer import Ledger
-from churnwatch.pipeline.records import Bucket, Bucketing, BucketMove, OfferMade, Prediction
+from churnwatch.pipeline.records import Bucket, Bucketing, BucketMove, OfferMade, Part, Prediction
 
 SETTINGS = "target: left\npositive: yes\nid: customer\n"
 ROWS = (
@@ -121,12 +123,27 @@ def test_as_csv_no_text_is_run_by_a_spreadsheet(said: Callable[..., str]) -> Non
 
 
 def test_a_customers_history_goes_back_to_before_there_were_buckets(said: Callable[..., str]) -> None:
-    found = json.loads(said("=1+1", "--json"))
+    found = json.loads(said("=1+1", "--json"))["history"]
     assert [(row["run"], row["probability"], row.get("bucket")) for row in found] == [(2, 0.9, "A"), (1, 0.2, None)]
     *_, newest, before, why, held = said("1e5").splitlines()
     assert (newest[0], before[0]) == ("2", "1")
     assert (why, held) == ("why: tenure: 3", "held back by: age: 70")
-    assert len(json.loads(said("1e5", "--json", "--top", "1"))) == 1
+    assert len(json.loads(said("1e5", "--json", "--top", "1"))["history"]) == 1
+
+
+def test_what_was_done_for_a_customer_is_shown_newest_first(said: Callable[..., str], home: Path) -> None:
+    folder = home / "ingesteddata" / CAMPAIGNS
+    folder.mkdir(parents=True)
+    rows = {"customer": ["1e5", "7", "1e5"], "action": ["call", "call", "mail"], "treated": [None, 1, 0],
+            "date": [dt.datetime(2026, month, 5) for month in (1, 2, 3)]}  # noqa: DTZ001  # fmt: skip
+    pyarrow.parquet.write_table(pa.table(rows), folder / "part-1.parquet")
+    with Ledger.open(home / "churnwatch.db") as ledger:
+        ledger.add(Part(f"{CAMPAIGNS}/part-1.parquet", 2, "x", 3, 9, "2026", dataset=CAMPAIGNS))
+    *_, mail, call = said("1e5").splitlines()
+    assert (mail.split(), call.split()) == (["2026-03-05", "mail", "no"], ["2026-01-05", "call", "yes"])
+    assert [row["treated"] for row in json.loads(said("1e5", "--json"))["campaigns"]] == [0, None]
+    assert json.loads(said("8", "--json"))["campaigns"] == []
+    assert "done for them" not in said("8")
 
 
 def test_who_is_not_there_is_told_so_without_a_word_of_the_id(said: Callable[..., str]) -> None:
@@ -145,7 +162,7 @@ def test_files_that_are_gone_are_an_expected_error(said: Callable[..., str], hom
         path.unlink()
     assert "gone or damaged; the next run" in said(code=1)
     assert "gone; the next run" in said("--csv", code=1)
-    assert len(json.loads(said("1e5", "--json"))) == 1
+    assert len(json.loads(said("1e5", "--json"))["history"]) == 1
 
 
 def test_without_an_id_there_is_no_list_and_before_a_run_there_is_none_yet(

@@ -16,7 +16,9 @@ SAVED = (40.0, 15.0, 65.0)
 NOTHING = (None, None, None)
 CAMPAIGNS = (
     CampaignEffect(1, "call", "2026-03", 510, 500, 500, 500, 60, 100, 0, 0, *NOTHING, *NOTHING, "so far"),
-    CampaignEffect(2, "call", "2026-03", 510, 500, 500, 500, 60, 100, 0, 1, *TOLD, *SAVED, None),
+    CampaignEffect(
+        2, "call", "2026-03", 510, 500, 500, 500, 60, 100, 0, 1, *TOLD, *SAVED, None, 100.0, 4000.0, 1500.0, 6500.0
+    ),
     CampaignEffect(2, "letter", "2026-02", 90, 0, 0, 0, 0, 0, 0, 1, *NOTHING, *NOTHING, "no control: nothing"),
 )
 
@@ -34,21 +36,22 @@ def _cells(line: str) -> list[str]:
 
 
 def test_campaigns_are_shown_as_they_are_known_now(churnwatch: Churnwatch, followed: Home) -> None:
-    lines = churnwatch("campaigns", "--value", "240", home=followed).out.splitlines()
+    lines = churnwatch("campaigns", home=followed).out.splitlines()
     assert [cell.strip() for cell in _cells(lines[2])] == ["2026-02", "letter", "90", "0", "no control: nothing"]
     assert [cell.strip() for cell in _cells(lines[3])] == [
         "2026-03", "call", "510", "12.0%", "500", "20.0%", "8.0 (3.0 to 13.0)", "40 (15 to 65)",
-        "9,600 (3,600 to 15,600)",
+        "4,000 (1,500 to 6,500)",
     ]  # fmt: skip
-    assert len(lines) == 4
+    assert lines[4:] == ["Money: a customer who stays counts 100."]
 
 
-def test_campaigns_as_json_have_money_only_where_a_value_is_given(churnwatch: Churnwatch, followed: Home) -> None:
+def test_a_value_that_is_given_goes_before_that_of_the_settings(churnwatch: Churnwatch, followed: Home) -> None:
     plain = json.loads(churnwatch("campaigns", "--json", home=followed).out)
     worth = json.loads(churnwatch("campaigns", "--json", "--value", "10", home=followed).out)
     assert [row["action"] for row in plain] == ["letter", "call"]
-    assert "money" not in plain[0]
+    assert [row["money"] for row in plain] == [None, 4000.0]
     assert [row["money"] for row in worth] == [None, 400.0]
+    assert "counts 240.\n" in churnwatch("campaigns", "--value", "240", home=followed).out
 
 
 def test_a_value_of_nothing_is_refused(churnwatch: Churnwatch, followed: Home) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from churnwatch.pipeline.alike import Alike
 from churnwatch.pipeline.campaigns import Arm, Campaign
 from churnwatch.pipeline.effects import effect
 
@@ -42,6 +43,16 @@ def test_where_nothing_can_be_said_nothing_is(changed: dict[str, Arm], why: str)
     found = effect(replace(DONE, **changed), value=240)  # type: ignore[arg-type]
     assert (found.less_churn, found.saved, found.money) == (None, None, None)
     assert why in str(found.note)
+
+
+def test_of_sides_that_were_not_alike_before_no_effect_is_claimed() -> None:
+    refused = effect(DONE, value=240, before=Alike(0.6, 0.3, 1.2, 0.001))
+    assert (refused.less_churn, refused.saved, refused.money) == (None, None, None)
+    assert refused.note == (
+        "treated and control were not alike before: leaving was predicted at 60.0% and 30.0% (1.20 standard deviations,"
+        " p = 0.001), so `treated` was hardly drawn by lot: nothing can be said about the effect"
+    )
+    assert effect(DONE, value=240, before=Alike(0.31, 0.3, 0.1, 0.4)) == effect(DONE, value=240)
 
 
 def test_what_to_mind_is_said() -> None:

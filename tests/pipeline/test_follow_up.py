@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet
 import pytest
 
 from churnwatch.pipeline import compaction, run
@@ -173,6 +175,44 @@ def test_effects_follow_a_truth_that_is_known(home: Home) -> None:
     assert found.less_churn_high is not None
     assert 0 < found.less_churn_low < 0.1 < found.less_churn_high
     assert found.saved == pytest.approx((found.less_churn or 0) * found.treated_known)
+
+
+@pytest.mark.parametrize(
+    ("value", "each"),
+    [("10", 120), ("n", 12 * (3 + 5) / 2), ("{column: n, per: year, months: 24}", 2 * (3 + 5) / 2)],
+)
+def test_the_saved_are_worth_what_the_treated_were_at_the_action(home: Home, value: str, each: float) -> None:
+    """Those are worth 3 and 5 a month who were treated, as of the last row before it, or the first after it."""
+    text = SETTINGS.replace("training:", f"value: {value}\ntraining:")
+    (home.path / "settings.yaml").write_text(text)
+    valued = load(home.path)
+    rows = ["c1,2026-01-25,3,", "new,2026-02-03,5,0", "c1,2026-02-03,90,0", "new,2026-02-20,90,0", "c3,2026-02-03,90,1"]
+    (home.source / "customers-x.csv").write_text("\n".join(["who,day,n,left", *rows]) + "\n")
+    _drop_campaign(valued, "a", ["c1,2026-02-01,call,1", "new,2026-02-01,call,1", "c3,2026-02-01,call,0"])
+    _work(valued)
+    found = _effects(valued)["call", "2026-02"]
+    assert found.customer_value == each
+    assert found.money == pytest.approx((found.saved or 0) * each)
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_no_effect_is_claimed_where_the_likely_leavers_were_chosen(home: Home, chosen: bool) -> None:
+    """The customers were predicted before the action, and anew after it, once its outcomes were known."""
+    with Ledger.open(home.ledger) as ledger:
+        [made] = ledger.predictions()
+        ledger.rows("UPDATE predictions SET at = '2026-01-25T08:00:00.000Z'")
+    table = pyarrow.parquet.read_table(home.predictions / made["path"])
+    order = np.argsort(table["probability"].to_numpy(), kind="stable")
+    places = np.arange(len(order))
+    treated = places >= len(order) // 2 if chosen else places % 2 == 0
+    who = [table["who"][int(place)].as_py() for place in order]
+    _drop_campaign(home, "a", [f"{each},2026-02-01,call,{int(done)}" for each, done in zip(who, treated, strict=True)])
+    _drop_month(home, "2026-02", {each: int(number % 3 == 0) for number, each in enumerate(who)})
+    _work(home)
+    found = _effects(home)["call", "2026-02"]
+    assert found.treated_known + found.control_known == len(order)
+    assert (found.less_churn is None) == chosen
+    assert ("not alike before" in str(found.note)) == chosen
 
 
 def test_months_and_cohorts_are_kept_and_only_recorded_where_they_changed(home: Home) -> None:

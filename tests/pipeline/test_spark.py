@@ -393,6 +393,7 @@ def _followed(engine: Engine, folder: Path) -> list[Any]:
             (ChurnRule(source="x", inactive_days=30), ChurnRule(source="x", expiry="until", grace_days=5))]  # fmt: skip
     return [
         campaigns.outcomes(FOLLOWED, engine, done, "timed", Campaigns(files="*", days=40, label_days=10)),
+        campaigns.values(FOLLOWED, engine, "timed", "left"),
         churn_rate.count(FOLLOWED, engine, rows),
         *(sorted(engine.rows(query)) for each in made for month in months
           for query in (each.labels(month), each.active(month))),

@@ -53,7 +53,8 @@ def customers(book: Book) -> None:
     add(MonthlyChurn(1, "2026-01", 100, 30, 0.3, 0.23, 0.38), MonthlyChurn(2, "2026-02", 90, 18, 0.2, 0.14, 0.28))
     add(CohortMonth(2, "2026-01", "2026-01", 100, 30), CohortMonth(2, "2026-01", "2026-02", 60, 12))
     add(GoalProgress(2, "2026-02", 0.02, 3, "no evidence", 0.3, "one month is not three."))
-    add(CampaignEffect(2, "gift", "2026-02", 40, 40, 38, 39, 8, 12, 0, 1, 0.1, -0.04, 0.24, 3.8, -1.5, 9.1, None))
+    add(CampaignEffect(2, "gift", "2026-02", 40, 40, 38, 39, 8, 12, 0, 1, 0.1, -0.04, 0.24, 3.8, -1.5, 9.1, None,
+                       840.0, 3192.0, -1260.0, 7644.0))  # fmt: skip
 
 
 def test_without_customers_there_are_no_sections_of_them(book: Book) -> None:
@@ -73,7 +74,7 @@ def test_the_page_says_who_may_leave_why_and_what_came_of_it(book: Book) -> None
     assert "5 customers came into A, mostly by contract (+0.6)." in text
     for said in ("month-to-month contract (+1.2)", "was B", 'data-file="call-list-run-2.csv"', 'id="moves-wide-title"',
                  'id="importance-title"', 'id="permutation-title"', 'id="profit-title"', 'id="churn-wide-title"',
-                 "No evidence", "10.0 points"):  # fmt: skip
+                 "No evidence", "10.0 points", "3,192"):  # fmt: skip
         assert said in text
     assert "&lt;b&gt;x&lt;/b&gt;" in text
 

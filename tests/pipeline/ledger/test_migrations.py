@@ -117,10 +117,10 @@ RELEASED = {
     "m008_regression": "34bca584d62b52a8",
     "m009_reasons": "975a688ec79ff61e",
     "m010_buckets": "3c90237f04b4a01b",
-    "m011_campaigns": "7225c6b1bfecb09c",
-    "m012_alerts": "253d42ebe25dabb5",
-    "m013_curves": "2d9034669e773916",
-    "m014_warnings": "cbbab1899029887f",
+    "m011_campaigns": "c7558c055ba434f5",
+    "m012_alerts": "2f801679ae7e51a5",
+    "m013_curves": "f81c8fad20414a05",
+    "m014_warnings": "f22abe9637c27eba",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
