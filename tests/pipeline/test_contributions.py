@@ -65,10 +65,7 @@ def _model(kind: str, columns: list[str], calibration: str = "sigmoid", **more: 
     if kind in ensembles.ENSEMBLES:
         parts = {name: _pipeline(name, columns, **more) for name in ("logistic", "boosting", "deep_boosting")}
         margins = np.column_stack([_margins(each, frame) for each in parts.values()])
-        if kind == "stacking":
-            inner: Any = ensembles.stacked(parts, ensembles.blend(margins, Y), frame, Y)
-        else:
-            inner = ensembles.voting(parts, frame, Y)
+        inner: Any = ensembles.stacked(parts, ensembles.ENSEMBLES[kind](margins, Y, None), frame, Y)
     else:
         inner = _pipeline(kind, columns, **more)
         if calibration != "none":
@@ -92,7 +89,7 @@ def _shown(model: Any, frame: pd.DataFrame) -> Any:
 # -- sums ------------------------------------------------------------------------------------------------------
 
 
-EXACT = ["logistic", "boosting", "deep_boosting", "stacking", "lightgbm"]
+EXACT = ["logistic", "boosting", "deep_boosting", "stacking", "voting", "lightgbm"]
 
 
 @pytest.mark.parametrize("calibration", ["sigmoid", "none"])
@@ -202,7 +199,7 @@ def test_of_stacked_models_they_are_the_weighted_ones_of_all_subsets_of_each_par
 
 @pytest.mark.parametrize(
     ("kind", "calibration", "why"),
-    [("logistic", "isotonic", "isotonic"), ("voting", "sigmoid", "mean of probabilities"),
+    [("logistic", "isotonic", "isotonic"),
      ("sklearn.ensemble.RandomForestClassifier", "sigmoid", "those of RandomForestClassifier, .*calibration: none"),
      ("sklearn.ensemble.RandomForestClassifier", "none", "no exact way is known for RandomForestClassifier")],
 )  # fmt: skip
