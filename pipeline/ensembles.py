@@ -23,7 +23,7 @@ from churnwatch.pipeline.folds import Folds
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 Blend = Callable[[Floats, Labels, Floats | None], LogisticRegression]
-_USUAL = ("logistic", "boosting")
+_USUAL = ("logistic", "boosting", "deep_boosting")
 
 
 def parts(listed: Sequence[str]) -> tuple[str, ...]:

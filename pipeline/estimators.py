@@ -66,7 +66,7 @@ _BY_NAME = {
     "logistic": _Known("sklearn.linear_model.LogisticRegression", {"max_iter": 1000}, trees=False),
     "boosting": _Known(
         "sklearn.ensemble.HistGradientBoostingClassifier",
-        BOOSTING,
+        {**BOOSTING, "max_iter": 200, "max_leaf_nodes": 4},  # what takes more is found by `deep_boosting`
     ),
     "deep_boosting": _Known(
         "sklearn.ensemble.HistGradientBoostingClassifier",

@@ -90,7 +90,7 @@ def _shown(model: Any, frame: pd.DataFrame) -> Any:
 # -- sums ------------------------------------------------------------------------------------------------------
 
 
-EXACT = ["logistic", "boosting", "deep_boosting", "voting", "stacking", "lightgbm"]
+EXACT = ["logistic", "boosting", "deep_boosting", "stacking", "voting", "lightgbm"]
 
 
 @pytest.mark.parametrize("calibration", ["sigmoid", "none"])

@@ -13,8 +13,9 @@ from churnwatch.pipeline.ensembles import ENSEMBLES, held_out_log_odds, parts, s
 
 @pytest.mark.parametrize(
     ("listed", "expected"),
-    [(("logistic", "a.Forest", "stacking"), ("logistic", "a.Forest")), (("stacking",), ("logistic", "boosting")),
-     (("voting", "logistic"), ("logistic", "boosting")), (("a.Forest",), ("a.Forest",))],
+    [(("logistic", "a.Forest", "stacking"), ("logistic", "a.Forest")), (("a.Forest",), ("a.Forest",)),
+     (("stacking",), ("logistic", "boosting", "deep_boosting")),
+     (("voting", "logistic"), ("logistic", "boosting", "deep_boosting"))],
 )  # fmt: skip
 def test_an_ensemble_is_made_of_the_others_that_are_listed(listed: tuple[str, ...], expected: tuple[str, ...]) -> None:
     assert parts(listed) == expected

@@ -33,7 +33,7 @@ def test_a_classifier_that_knows_no_seed_and_no_weights_gets_none() -> None:
 
 
 def test_parameters_overrule_the_defaults() -> None:
-    assert _classifier("boosting").max_iter == 250
+    assert _classifier("boosting").max_iter == 200
     assert _classifier("boosting", max_iter=3, random_state=1).max_iter == 3
     assert _classifier("logistic", random_state=1).random_state == 1
 
