@@ -222,7 +222,11 @@ def _offered(found: _Found, made: pa.Array | None) -> pa.Array:
 def _with_reasons(at: Workspace, table: pa.Table) -> pa.Table:
     """Say why of those who can be called, who stand first; of all others the contributions are kept."""
     called = table["id"].slice(0, at.home.settings.call_capacity).to_pylist()
-    said = reasons.of_customers(at, called, run=at.run)
+    try:
+        said = reasons.of_customers(at, called, run=at.run)
+    except (OSError, pa.ArrowInvalid):
+        at.warnings.append("the file of reasons is gone or damaged, so the call list says of nobody why")
+        said = {}
     for side in sorted(_SIDES):
         texts = [(getattr(said[each], side) or None) if each in said else None for each in called]
         column = pa.array([*texts, *([None] * (len(table) - len(called)))], pa.string())

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from churnwatch.pipeline import bucketing, files, run
+from churnwatch.pipeline import bucketing, explaining, files, run
 from churnwatch.pipeline.holdback import held_back
 from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.ledger.writer import Ledger
@@ -237,3 +237,19 @@ def test_a_share_of_b_is_left_alone_and_it_is_said_of_whom(copied: Home, telco: 
     assert len(alone) == _ask(home, "SELECT left_alone FROM bucketings WHERE run = 3")[0]["left_alone"] > 0
     assert alone["expected_profit"].isna().all()
     assert "left alone" in (home.predictions / "run-00003.csv").read_text()
+
+
+def test_without_the_file_of_reasons_the_call_list_is_made_and_says_so(
+    copied: Home, telco: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(at: Any) -> None:
+        explained(at)
+        (copied.predictions / "run-00003-reasons.parquet").write_bytes(b"PAR1")
+
+    explained = explaining.explain_customers
+    monkeypatch.setattr(explaining, "explain_customers", damaged)
+    _drop(copied, telco[2])
+    outcome = _run(copied)
+    assert outcome.status is Status.DONE
+    assert "the call list says of nobody why" in "; ".join(outcome.warnings)
+    assert _calls(copied, 3)["raises"].isna().all()
