@@ -22,6 +22,7 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     StackingClassifier,
+    VotingClassifier,
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
@@ -155,6 +156,8 @@ def _weighed(model: BaseEstimator) -> tuple[float, list[tuple[float, Pipeline]]]
         blended = model.final_estimator_.estimator
         weighed = zip(blended.coef_[0], model.estimators_, strict=True)
         return float(blended.intercept_[0]), [(float(weight), _with_margin(each)) for weight, each in weighed]
+    if isinstance(model, VotingClassifier):  # `voting` of former versions
+        raise _UnexplainableError("it is a mean of probabilities, whose log-odds do not add up")
     return 0.0, [(1.0, model)]
 
 
