@@ -220,8 +220,9 @@ def _offered(found: _Found, made: pa.Array | None) -> pa.Array:
 
 
 def _with_reasons(at: Workspace, table: pa.Table) -> pa.Table:
-    """Say why of those who can be called, who stand first; of all others the contributions are kept."""
-    called = table["id"].slice(0, at.home.settings.call_capacity).to_pylist()
+    """Say why of whoever is to be called or made an offer, who stand first; of all others contributions are kept."""
+    said_of = pc.sum(pc.not_equal(table["bucket"], BUCKETS[buckets.C])).as_py() or 0
+    called = table["id"].slice(0, max(said_of, at.home.settings.call_capacity)).to_pylist()
     try:
         said = reasons.of_customers(at, called, run=at.run)
     except (OSError, pa.ArrowInvalid):

@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet
 
 from churnwatch.pipeline import explained_file, features, predict, reference, registry
 from churnwatch.pipeline.contributions import Explainer, Unexplained, explainer
-from churnwatch.pipeline.engine import constant, name
+from churnwatch.pipeline.engine import name
 from churnwatch.pipeline.ledger import explanations
 from churnwatch.pipeline.model_files import Fitted
 from churnwatch.pipeline.reason_words import Reason, Reasons, in_words, ranked, shown, typical
 from churnwatch.pipeline.records import Model
 from churnwatch.pipeline.workspace import Surroundings
+
+_ASKED = "asked_why"
 
 
 @dataclass(frozen=True)
@@ -116,9 +119,10 @@ def values_of(at: Surroundings, ids: Sequence[str], columns: Sequence[str]) -> d
     """Return the values of some of the current customers by id and column."""
     id_ = name(at.schema.id or "")
     selected = ", ".join(name(column) for column in columns)
-    wanted = ", ".join(constant(each) for each in ids)
     kinds = features.kinds(at.learned)
-    found = at.engine.arrow(f"SELECT {id_}, {selected} FROM ({at.customers}) AS c WHERE {id_} IN ({wanted})")
+    at.engine.table(_ASKED, pa.table({"id": pa.array(ids, pa.string())}))
+    found = at.engine.arrow(f"SELECT {id_}, {selected} FROM ({at.customers}) AS c SEMI JOIN {_ASKED} AS a"
+                            f" ON CAST(c.{id_} AS STRING) = a.id")  # fmt: skip
     frame = found.to_pandas().astype({column: kinds[column] for column in columns})
     return {row[0]: dict(zip(columns, row[1:], strict=True)) for row in frame.itertuples(index=False, name=None)}
 

@@ -253,3 +253,11 @@ def test_without_the_file_of_reasons_the_call_list_is_made_and_says_so(
     assert outcome.status is Status.DONE
     assert "the call list says of nobody why" in "; ".join(outcome.warnings)
     assert _calls(copied, 3)["raises"].isna().all()
+
+
+def test_it_is_said_why_of_whoever_is_called_or_made_an_offer(worked: Home) -> None:
+    table = _calls(worked, 2)
+    reached = table["bucket"] != "C"
+    assert reached.sum() > 4  # the calls there are
+    assert table.loc[reached, "raises"].notna().all()
+    assert table.loc[~reached, ["raises", "lowers"]].isna().all(axis=None)

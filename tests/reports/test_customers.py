@@ -45,7 +45,7 @@ def customers(book: Book) -> None:
         BucketMove(2, "C", None, 4),
     )
     add(MoveReason(2, "into", "contract", 5, 0.62), MoveReason(2, "into", "tenure", 5, -0.3))
-    add(OfferMade(2, "phone", "20%", 8.0, 0.25, 1.0, 1, 20, 0, 300.0, 100.0, 500.0, 100.0, 500.0, 900.0, 0.4, 0.3, 0.2))
+    add(OfferMade(2, "phone", "20%", 8.0, 0.25, 1.0, 1, 20, 7, 300.0, 100.0, 500.0, 100.0, 500.0, 900.0, 0.4, 0.3, 0.2))
     add(OfferMade(2, "nobody knows", "5", 1.0, None, 1.0, 0, 0))
     add(CALL, replace(CALL, place=2, id="=1+1", probability=0.7, former_bucket=None, raises="<b>x</b>", lowers=None))
     add(Explanation(2, 1, "exact", "reasons.parquet", "0", 90, -1.0, None, AT))
@@ -72,6 +72,7 @@ def test_the_page_says_who_may_leave_why_and_what_came_of_it(book: Book) -> None
         in text
     )
     assert "5 customers came into A, mostly by contract (+0.6)." in text
+    assert "7 more in B would be worth a phone, and no call is left." in text
     for said in ("month-to-month contract (+1.2)", "was B", 'data-file="call-list-run-2.csv"', 'id="moves-wide-title"',
                  'id="importance-title"', 'id="permutation-title"', 'id="profit-title"', 'id="churn-wide-title"',
                  "No evidence", "10.0 points", "3,192"):  # fmt: skip
