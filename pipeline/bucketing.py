@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from churnwatch.pipeline import buckets, files, move_reasons, offers, profit, reasons
+from churnwatch.pipeline import buckets, customer_files, move_reasons, offers, profit, reasons
 from churnwatch.pipeline.buckets import BUCKETS, Customers, Sorted
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.csv_file import write_csv
@@ -95,9 +95,7 @@ def sort_customers(at: Workspace) -> None:
     found = _found(at, prediction, _before(at, former))
     table = _with_reasons(at, _table(found))
     path = at.home.predictions / f"run-{at.run:05d}-calls.parquet"
-    with files.written_beside(path) as beside:
-        pyarrow.parquet.write_table(table, beside)
-        sha256 = files.sha256_of(beside)
+    sha256 = customer_files.write(table, path)
     write_csv(_for_people(at, table, amounts=found.customers.amounts), path.with_name(f"run-{at.run:05d}.csv"))
     value = at.home.settings.valued
     head = Bucketing(at.run, prediction["version"], iso(utc_now()), path.name, sha256, len(table),
@@ -117,7 +115,7 @@ def sort_customers(at: Workspace) -> None:
 
 
 def _prediction(at: Workspace) -> Row | None:
-    return next((row for row in at.ledger.predictions(at.run) if row["file"] is None), None)
+    return next(iter(former_runs.predictions(at.ledger, at.run)), None)
 
 
 # -- what is there ---------------------------------------------------------------------------------------------

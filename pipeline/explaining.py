@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from churnwatch.pipeline import explained_file, features, files, importance, reasons
+from churnwatch.pipeline import customer_files, explained_file, features, importance, reasons
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.contributions import Explainer, Unexplained
-from churnwatch.pipeline.ledger import explanations
+from churnwatch.pipeline.ledger import customers, explanations
 from churnwatch.pipeline.model_files import Fitted
 from churnwatch.pipeline.records import Explanation, Importance, Model
 from churnwatch.pipeline.schema import Schema
@@ -29,7 +29,7 @@ Floats = npt.NDArray[np.float64]
 
 def explain_customers(at: Workspace) -> None:
     """Explain this run's predictions of the current customers, if there are any and nothing has explained them yet."""
-    predicted = next((row for row in at.ledger.predictions(at.run) if row["file"] is None), None)
+    predicted = next(iter(customers.predictions(at.ledger, at.run)), None)
     if predicted is None or explanations.of_run(at.ledger, at.run) is not None:
         return
     version = at.ledger.model(predicted["version"])
@@ -57,9 +57,7 @@ def _written(at: Workspace, version: Model, made: Explainer, predictions: str) -
     table = contributed(at, made, at.customers, at.schema.id)
     table = table.take(pc.index_in(order, value_set=table.column(0)))
     target = at.home.predictions / f"{Path(predictions).stem}-reasons.parquet"
-    with files.written_beside(target) as beside:
-        pyarrow.parquet.write_table(table, beside)
-        sha256 = files.sha256_of(beside)
+    sha256 = customer_files.write(table, target)
     record = Explanation(
         at.run, version.version, "exact", target.name, sha256, len(table), made.base, None, iso(utc_now())
     )

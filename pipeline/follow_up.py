@@ -24,6 +24,7 @@ from churnwatch.pipeline.clock import from_iso
 from churnwatch.pipeline.effects import effect
 from churnwatch.pipeline.engine import name, timestamp
 from churnwatch.pipeline.holdout import dated_ahead
+from churnwatch.pipeline.ledger import customers as customers_of
 from churnwatch.pipeline.ledger import follow_up as known
 from churnwatch.pipeline.proportions import Interval
 from churnwatch.pipeline.records import CampaignEffect, CohortMonth, GoalProgress, MonthlyChurn
@@ -143,7 +144,7 @@ def _alike(at: Workspace, found: list[Campaign]) -> dict[tuple[str, str], Alike 
 
 def _probabilities(at: Workspace, ids: pd.Series, since: npt.NDArray[np.datetime64]) -> Floats:
     """Return the probability of leaving as last predicted before a time, shape (n,); nan where it was not."""
-    made = [row for row in at.ledger.predictions() if row["file"] is None]
+    made = customers_of.predictions(at.ledger)
     times = np.array([from_iso(row["at"]).replace(tzinfo=None) for row in made], dtype="datetime64[us]")
     last = np.searchsorted(times, since, side="left") - 1
     found = np.full(len(ids), np.nan)

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
 
-from churnwatch.pipeline import explained_file
+from churnwatch.pipeline import customer_files, explained_file
 from churnwatch.pipeline.ledger import explanations
 from churnwatch.pipeline.records import MoveReason
 from churnwatch.pipeline.workspace import Workspace
@@ -74,7 +73,7 @@ def of_run(at: Workspace, table: pa.Table, former_run: int | None) -> Iterator[M
         if not ids:
             continue
         try:
-            changes = mean_changes(*(_read(path, ids) for path in found))
+            changes = mean_changes(*(customer_files.read(path, ids) for path in found))
         except (OSError, pa.ArrowInvalid):
             at.warnings.append(f"{found[0].name} is gone or damaged, so nobody knows why customers moved since then")
             return
@@ -85,8 +84,3 @@ def of_run(at: Workspace, table: pa.Table, former_run: int | None) -> Iterator[M
 def _contributions(at: Workspace, run: int) -> Path | None:
     known = explanations.of_run(at.ledger, run)
     return None if known is None or known.path is None else at.home.predictions / known.path
-
-
-def _read(path: Path, ids: list[str]) -> pa.Table:
-    id_ = pyarrow.parquet.read_schema(path).names[0]
-    return pyarrow.parquet.read_table(path, filters=[(id_, "in", ids)])

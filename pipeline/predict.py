@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from threadpoolctl import threadpool_limits
 
-from churnwatch.pipeline import features, files
+from churnwatch.pipeline import features
 from churnwatch.pipeline.engine import Engine
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.model_files import Fitted
@@ -132,10 +131,3 @@ def _said(model: Fitted, frame: pd.DataFrame, *, classes: bool) -> npt.NDArray[n
         return np.empty(0)
     found = model.predict_proba(frame)[:, 1] if classes else model.predict(frame)
     return np.asarray(found, dtype=np.float64)
-
-
-def write(predicted: Predicted, target: Path) -> str:
-    """Write predictions as Parquet, for programs; return its hash."""
-    with files.written_beside(target) as beside:
-        pyarrow.parquet.write_table(predicted.table, beside)
-        return files.sha256_of(beside)

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from churnwatch.pipeline import bookkeeping, drift_step, estimating, load, predict, predict_file
+from churnwatch.pipeline import bookkeeping, customer_files, drift_step, estimating, load, predict, predict_file
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.datasets import of_main, pinned
 from churnwatch.pipeline.errors import SettingsError
+from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.load import Source
 from churnwatch.pipeline.predict import Predicted
 from churnwatch.pipeline.records import FileEvent, FileFinding, FileState, Model, Prediction
@@ -33,7 +34,7 @@ def predict_all(at: Workspace) -> None:
         raise SettingsError(f"settings.yaml: {model}, and it is in use: nobody can be predicted. Put that back, or"
                             " drop rows to learn from.")  # fmt: skip
     news = at.has_news() or at.is_scheduled or at.has_news_of_sources()
-    if news and not any(row["file"] is None for row in at.ledger.predictions(at.run)):
+    if news and not customers.predictions(at.ledger, at.run):
         _predict_customers(at, model, champion.model)
     for request in requests:
         _predict_request(at, model, champion.model, request)
@@ -87,6 +88,6 @@ def _predict_request(at: Workspace, model: Any, champion: Model, request: load.O
 
 def _written(at: Workspace, found: Predicted, champion: Model, stem: str, file: int | None = None) -> Prediction:
     target = at.home.predictions / f"{stem}.parquet"
-    sha256 = predict.write(found, target)
+    sha256 = customer_files.write(found.table, target)
     return Prediction(at.run, file, champion.version, target.name, sha256, len(found.table), found.positives,
                       iso(utc_now()), found.amount)  # fmt: skip

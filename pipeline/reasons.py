@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet
 
-from churnwatch.pipeline import explained_file, features, predict, reference, registry
+from churnwatch.pipeline import customer_files, explained_file, features, predict, reference, registry
 from churnwatch.pipeline.contributions import Explainer, Unexplained, explainer
 from churnwatch.pipeline.engine import name
 from churnwatch.pipeline.ledger import explanations
@@ -82,9 +81,7 @@ def of_customers(at: Surroundings, ids: Sequence[str], *, top: int = 3, run: int
     known = explanations.newest(at.ledger) if run is None else explanations.of_run(at.ledger, run)
     if known is None or known.path is None or at.schema.id is None or not ids:
         return {}
-    path = at.home.predictions / known.path
-    id_ = pyarrow.parquet.read_schema(path).names[0]
-    table = pyarrow.parquet.read_table(path, filters=[(id_, "in", list(ids))])
+    table = customer_files.read(at.home.predictions / known.path, ids)
     columns = explained_file.columns(table.schema)
     values, usual = values_of(at, ids, columns), typicals(at, at.ledger.model(known.version))
     settings = at.home.settings

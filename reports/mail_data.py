@@ -123,7 +123,7 @@ def gather(
 
 def _prediction(ledger: Reader, run: int | None) -> Row | None:
     """Return the predictions of all customers that a run made, or the newest ones."""
-    found = [row for row in ledger.predictions(run) if row["file"] is None]
+    found = customers.predictions(ledger, run)
     return found[-1] if found else None
 
 

@@ -7,6 +7,11 @@ from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.records import Bucketing
 
 
+def predictions(ledger: Reader, run: int | None = None) -> list[Row]:
+    """Return the files of predictions of all current customers, of one run or of all, oldest first."""
+    return [row for row in ledger.predictions(run) if row["file"] is None]
+
+
 def bucketing(ledger: Reader, run: int) -> Bucketing | None:
     """Return how a run sorted the customers, None where it did not."""
     rows = ledger.rows("SELECT * FROM bucketings WHERE run = ?", run)

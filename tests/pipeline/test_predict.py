@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from churnwatch.pipeline import files
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.engine import DuckDB
 from churnwatch.pipeline.errors import DataError
 from churnwatch.pipeline.features import Featured, Rows
 from churnwatch.pipeline.load import Source
-from churnwatch.pipeline.predict import Predicted, predict, write
+from churnwatch.pipeline.predict import predict
 from churnwatch.pipeline.predict_file import open_file, predict_opened
 from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.settings import Csv, Training
@@ -107,18 +106,6 @@ def test_a_column_called_as_ours_keeps_its_values_under_another_name(
 
 
 # -- files of predictions --------------------------------------------------------------------------------------
-
-
-def test_predictions_are_written_as_parquet(tmp_path: Path) -> None:
-    table = pa.table({"id": ["a", "b"], "probability": [0.25, 0.5], "decision": [0, 1], "model": ["v1", "v1"]})
-    target = tmp_path / "run-00001.parquet"
-    assert write(Predicted(table), target) == files.sha256_of(target)
-    assert pyarrow.parquet.read_table(target) == table
-
-
-def test_the_same_predictions_are_the_same_bytes(tmp_path: Path) -> None:
-    table = pa.table({"id": ["a", "b"], "probability": [0.25, 0.5], "decision": [0, 1], "model": ["v1", "v1"]})
-    assert write(Predicted(table), tmp_path / "one.parquet") == write(Predicted(table), tmp_path / "two.parquet")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
