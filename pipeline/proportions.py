@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.stats import binomtest
+from churnwatch.pipeline.shares import wilson
 
 LEVEL = 0.95
 
@@ -29,8 +29,7 @@ class Interval:
 
 def share(hits: int, of: int, *, level: float = LEVEL) -> Interval:
     """Return the share of hits with Wilson's interval; `of` is at least one."""
-    found = binomtest(hits, of).proportion_ci(level, method="wilson")
-    return Interval(hits / of, float(found.low), float(found.high))
+    return Interval(hits / of, *wilson(hits, of, level=level))
 
 
 def difference(first: tuple[int, int], second: tuple[int, int], *, level: float = LEVEL) -> Interval:

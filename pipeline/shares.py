@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
-_NORMAL_5 = 1.6448536269514722  # the 95th percentile of the normal distribution, so 90 % lie inside
+LEVEL = 0.9  # of an interval, unless another is asked for
 
 
-def wilson(hits: int, rows: int) -> tuple[float, float]:
-    """Return the 90 % interval of a share, both ends within 0 and 1 and never beyond the share itself.
+def wilson(hits: int, rows: int, *, level: float = LEVEL) -> tuple[float, float]:
+    """Return the interval of a share, both ends within 0 and 1 and never beyond the share itself.
+
+    In closed form, since a report asks for thousands of them; a test holds it against scipy's.
 
     Source: Wilson, J. Am. Stat. Assoc. 22 (1927); of intervals for shares, the one that Brown, Cai and DasGupta,
     Stat. Sci. 16 (2001), advise.
@@ -16,10 +19,12 @@ def wilson(hits: int, rows: int) -> tuple[float, float]:
     Args:
         hits: in how many rows it was so.
         rows: of how many; at least one.
+        level: how much lies inside.
     """
-    share, square = hits / rows, _NORMAL_5**2
+    normal = NormalDist().inv_cdf((1 + level) / 2)
+    share, square = hits / rows, normal**2
     middle = (share + square / (2 * rows)) / (1 + square / rows)
-    half = _NORMAL_5 * math.sqrt(share * (1 - share) / rows + square / (4 * rows**2)) / (1 + square / rows)
+    half = normal * math.sqrt(share * (1 - share) / rows + square / (4 * rows**2)) / (1 + square / rows)
     # At 0 and 1, rounding would leave the share out.
     return min(max(0.0, middle - half), share), max(min(1.0, middle + half), share)
 

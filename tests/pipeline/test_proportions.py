@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from churnwatch.pipeline.proportions import difference, share
 
@@ -25,6 +26,13 @@ def test_differences_are_those_of_the_paper(
 ) -> None:
     found = difference(first, second)
     assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95])
+@pytest.mark.parametrize("hits", [0, 1, 3, 7])
+def test_the_interval_of_a_share_is_that_of_another_library(hits: int, level: float) -> None:
+    found, known = share(hits, 7, level=level), binomtest(hits, 7).proportion_ci(level, method="wilson")
+    assert (found.value, found.low, found.high) == pytest.approx((hits / 7, known.low, known.high), abs=1e-12)
 
 
 def test_a_share_stays_within_its_bounds() -> None:
