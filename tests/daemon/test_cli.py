@@ -15,6 +15,7 @@ import click
 import joblib
 import pandas as pd
 import pytest
+from run_steps import RUN_STEPS
 
 from churnwatch.daemon import cli as command_line
 from churnwatch.daemon import doctor, listings, setup
@@ -215,10 +216,7 @@ def test_a_run_is_shown_with_files_steps_timings_and_metrics(
     assert "Quarantined rows" not in text.out  # there are none
     found = json.loads(churnwatch("show", "2", "--json", home=worked).out)
     assert found["run"]["decision"] == "promoted"
-    assert [step["step"] for step in found["steps"]] == [
-        "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "explain", "buckets",
-        "follow up",
-        "compact"]  # fmt: skip
+    assert [step["step"] for step in found["steps"]] == list(RUN_STEPS)
     assert all(step["wall_s"] >= 0 for step in found["steps"])
     assert [each["path"] for each in found["files"]] == [months[2].name]
 

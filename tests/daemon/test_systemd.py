@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from run_steps import RUN_STEPS
 
 from churnwatch.daemon.cli import cli
 from churnwatch.daemon.systemd import Systemd
@@ -128,21 +129,7 @@ def test_a_run_is_said_step_by_step(
     said = []
     while not said or said[-1] != f"STATUS=watching {home.source}":
         said.append(manager.recv(4096).decode())
-    steps = (
-        "ingest",
-        "test champion",
-        "drift",
-        "train",
-        "evaluate",
-        "promote",
-        "predict",
-        "explain",
-        "buckets",
-        "follow up",
-        "compact",
-        "report",
-    )
-    assert said == [*(f"STATUS=run: {step}" for step in steps), f"STATUS=watching {home.source}"]
+    assert said == [*(f"STATUS=run: {step}" for step in (*RUN_STEPS, "report")), f"STATUS=watching {home.source}"]
     running.stop()
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from run_steps import RUN_STEPS
 
 from churnwatch.daemon import child
 from churnwatch.daemon.service import Service
@@ -79,20 +80,7 @@ def test_an_early_child_waits_then_does_what_it_is_told_and_says_how_far_it_is(
     assert worker._process is early
     assert told.until("ended") == 0
     steps = [message["step"] for message in told.all if "step" in message]
-    assert steps == [
-        "ingest",
-        "test champion",
-        "drift",
-        "train",
-        "evaluate",
-        "promote",
-        "predict",
-        "explain",
-        "buckets",
-        "follow up",
-        "compact",
-        "report",
-    ]
+    assert steps == [*RUN_STEPS, "report"]
     [outcome] = [message for message in told.all if "run" in message]
     assert outcome["status"] == "done"
     assert outcome["line"].startswith("Released as the first model")

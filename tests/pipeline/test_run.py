@@ -15,6 +15,7 @@ import joblib
 import pandas as pd
 import pyarrow.parquet
 import pytest
+from run_steps import RUN_STEPS
 
 from churnwatch.daemon import attention
 from churnwatch.pipeline import (
@@ -130,10 +131,7 @@ def test_a_first_drop_becomes_a_release_with_predictions(home: Home, telco: tupl
         assert registry.release_problems(home.deployment, champion.model) == []
         assert ledger.problems() == []
         assert ledger.row_totals() == {"read": 240, "accepted": 240, "duplicate": 0, "quarantined": 0}
-        assert {row["step"] for row in ledger.steps(1)} == {
-            "ingest", "test champion", "drift", "train", "evaluate", "promote", "predict", "explain", "buckets",
-            "follow up",
-            "compact"}  # fmt: skip
+        assert {row["step"] for row in ledger.steps(1)} == set(RUN_STEPS)
         [prediction] = ledger.predictions(1)
     stayed = pd.read_csv(telco[0]).query("Churn == 'No'")
     table = pyarrow.parquet.read_table(home.predictions / prediction["path"]).to_pandas()
@@ -291,19 +289,7 @@ def test_progress_is_told_step_by_step(home: Home, telco: tuple[Path, ...]) -> N
     told: list[str] = []
     with Ledger.open(home.ledger) as ledger:
         run.work(home, ledger, reason="drop", progress=told.append)
-    assert told == [
-        "ingest",
-        "test champion",
-        "drift",
-        "train",
-        "evaluate",
-        "promote",
-        "predict",
-        "explain",
-        "buckets",
-        "follow up",
-        "compact",
-    ]
+    assert told == list(RUN_STEPS)
 
 
 def test_only_stable_files_are_taken(home: Home, telco: tuple[Path, ...]) -> None:
