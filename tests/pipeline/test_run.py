@@ -20,12 +20,12 @@ from run_steps import RUN_STEPS
 from churnwatch.daemon import attention
 from churnwatch.pipeline import (
     bucketing,
+    customer_files,
     datasets,
     drift_step,
     explaining,
     files,
     learning,
-    predict,
     predicting,
     promotion,
     registry,
@@ -678,7 +678,7 @@ def test_a_run_that_broke_down_is_taken_up_and_ends_as_the_uninterrupted_one(
 CRASHES = [
     (registry, "write_version"), (registry, "write_ingested"), (files, "point"),
     (registry, "switch"), (datasets.ingest, "write_part"),
-    (predict, "write"), (Ledger, "add_intent"), (Ledger, "add_release"),
+    (customer_files, "write"), (Ledger, "add_intent"), (Ledger, "add_release"),
 ]  # fmt: skip
 
 
