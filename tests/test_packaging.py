@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("daemon", "pipeline", "reports")
+ROOMS = ("daemon", "pipeline", "reports", "serving")
 
 
 @pytest.fixture(scope="module")
