@@ -457,6 +457,18 @@ def churn(home: Path, json_: bool) -> None:
         click.echo(listings.as_json(found) if json_ else churn_commands.in_words(found))
 
 
+@cli.command(example="churnwatch serve --port 8350")
+@click.option("--host", metavar="ADDRESS", help="Listen at this address instead of the settings'.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Listen at this port instead; 0: any that is free.")
+@click.pass_obj
+def serve(home: Path, host: str | None, port: int | None) -> int:
+    """Answer other programs: a REST API over the release."""
+    from churnwatch.daemon import logs, serve_commands
+
+    logs.set_up()
+    return 0 if serve_commands.serve(home, host=host, port=port, tell=click.echo) else EXPECTED
+
+
 @cli.command(example="churnwatch packages")
 @click.option("--last", is_flag=True, help="Show the last result without checking now.")
 @click.pass_obj

@@ -124,6 +124,24 @@ def _by_bin(bins: Bins, total: int, counted: Sequence[int]) -> tuple[int, ...]:
     return (*(high - low for low, high in pairwise((0, *sums, present))), total - present)
 
 
+def typical(bins: Bins) -> float | str | None:
+    """Return the median, or the most frequent category, of the rows that bins were made of.
+
+    None where most rows have no value, and where no category is frequent enough to be kept by its name.
+    """
+    present = bins.rows[: bins.missing]
+    if bins.rows[bins.missing] > sum(present):
+        return None
+    if bins.categories is not None:
+        return bins.categories[0] if bins.categories else None
+    below = 0
+    for place, rows in enumerate(present[: len(bins.cuts)]):
+        below += rows
+        if 2 * below >= sum(present):
+            return bins.cuts[place + 1 if _is_open(bins, place) else place]
+    return None
+
+
 def bin_name(bins: Bins, place: int) -> str:
     """Say in words which values a bin of numbers or texts has."""
     if place == bins.missing:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from churnwatch.pipeline.bins import Bins
+from churnwatch.pipeline.bins import typical as typical_value
 
 NO_PROMISE = "This is what the model sees, not what would happen if one changed it."
 NO_VALUE = "no value"
@@ -55,17 +56,11 @@ def shown(value: object) -> str:
 
 def typical(bins: Bins) -> str:
     """Return the median of the rows that a reference was made of, or their most frequent category."""
-    present = bins.rows[: bins.missing]
-    if bins.rows[bins.missing] > sum(present):
-        return NO_VALUE
-    if bins.categories is not None:
-        return shown(bins.categories[0]) if bins.categories else "many values"
-    below = 0
-    for rows, cut in zip(present, bins.cuts, strict=False):
-        below += rows
-        if 2 * below >= sum(present):
-            return shown(cut)
-    return NO_VALUE
+    value = typical_value(bins)
+    if value is not None:
+        return shown(value)
+    mostly_missing = 2 * bins.rows[bins.missing] > sum(bins.rows)
+    return "many values" if bins.categories == () and not mostly_missing else NO_VALUE
 
 
 def ranked(reasons: Sequence[Reason]) -> list[Reason]:

@@ -28,6 +28,7 @@ from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.settings_campaigns import Campaigns, ChurnRule, Goal
 from churnwatch.pipeline.settings_notices import Alerts, Mail, Smtp
 from churnwatch.pipeline.settings_offers import Buckets, By, Offer, Value
+from churnwatch.pipeline.settings_serve import Serve
 
 FILE_NAME = "settings.yaml"
 STATE_FOLDER = ".churnwatch"
@@ -288,6 +289,7 @@ class Settings(_Checked, frozen=True):
 
     mail: Mail = Mail()
     alerts: Alerts = Alerts()
+    serve: Serve = Serve()
     metrics_file: Name | None = None  # for Prometheus, as node_exporter's textfile collector reads them
 
     @property

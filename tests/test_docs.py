@@ -39,6 +39,7 @@ from churnwatch.pipeline.settings import (
 )
 from churnwatch.pipeline.settings_campaigns import Campaigns, ChurnRule, Goal
 from churnwatch.pipeline.settings_notices import Alerts, Mail, Smtp
+from churnwatch.pipeline.settings_serve import Serve
 
 ROOT = Path(__file__).parents[1]
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -52,6 +53,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "packages": Packages,
     "mail": Mail,
     "alerts": Alerts,
+    "serve": Serve,
 }
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()

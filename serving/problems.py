@@ -1,0 +1,100 @@
+"""Errors of the API: problem details, RFC 9457, which name each field that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """What is wrong with one field; of a list, `row` is its place in it, from nought."""
+
+    field: str
+    detail: str
+    row: int | None = None
+
+
+class Problem(Exception):  # noqa: N818 - the RFC's word
+    """An answer that says what is wrong and what to do. No value of a customer is in it."""
+
+    def __init__(self, status: HTTPStatus, detail: str, fields: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.fields = status, detail, tuple(fields)
+
+    def response(self, headers: dict[str, str] | None = None) -> Response:
+        """Return it as an answer."""
+        told = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+            "fields": [{key: value for key, value in asdict(each).items() if value is not None}
+                       for each in self.fields],
+        }  # fmt: skip
+        return Response(msgspec.json.encode(told), self.status.value, headers, MEDIA_TYPE)
+
+
+SCHEMA = {
+    "type": "object",
+    "title": "Problem",
+    "required": ["type", "title", "status", "detail", "fields"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong, and what to do."},
+        "fields": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "detail"],
+                "properties": {
+                    "field": {"type": "string"},
+                    "detail": {"type": "string"},
+                    "row": {"type": "integer", "description": "The place in a list, from nought."},
+                },
+            },
+        },
+    },
+}
+
+
+def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
+    """Return how an OpenAPI document describes these answers."""
+    return {each.value: {"description": each.phrase, "content": {MEDIA_TYPE: {"schema": SCHEMA}}} for each in statuses}
+
+
+def install(app: FastAPI) -> None:
+    """Have every error that an app answers with be a problem."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _of_framework)
+    app.add_exception_handler(RequestValidationError, _of_parameters)
+
+
+def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - what it is installed for
+    return error.response()
+
+
+def _of_framework(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    status = HTTPStatus(error.status_code)
+    return Problem(status, f"{status.description or status.phrase}. See /docs for what there is.").response(
+        dict(error.headers or {})
+    )
+
+
+def _of_parameters(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    fields = [FieldProblem(".".join(map(str, each["loc"][1:])), each["msg"]) for each in error.errors()]
+    detail = f"{', '.join(each.field for each in fields)}: not what is expected there."
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, fields).response()

@@ -1,0 +1,189 @@
+"""The release that answers, and how a new one takes its place.
+
+A release is loaded once. A request takes the one in use and keeps it to its end, so that an answer is wholly of one
+version whatever is promoted meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from churnwatch.pipeline import reference, registry, schemas
+from churnwatch.pipeline.contributions import Explainer, Unexplained, explainer
+from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
+from churnwatch.pipeline.ledger import customers
+from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.model_files import Fitted
+from churnwatch.pipeline.records import Model
+from churnwatch.pipeline.settings import Home
+from churnwatch.serving import fields, sorting
+from churnwatch.serving.fields import Field
+from churnwatch.serving.inputs import Columns
+from churnwatch.serving.sorting import Sorter
+
+Floats = npt.NDArray[np.float64]
+_LOOK_EVERY_S = 0.2
+log = logging.getLogger(__name__)
+
+
+class Predictor(Protocol):
+    """What predicts, and says why."""
+
+    def predictions(self, columns: Columns) -> Floats:
+        """Return probabilities, or amounts, shape (n,)."""
+
+    def contributions(self, columns: Columns) -> Floats | None:
+        """Return what each field contributes, shape (n, fields); None where the model explains nothing."""
+
+    @property
+    def base(self) -> float | None:
+        """What the model says where no field is known: in log-odds, or an amount; None where it explains nothing."""
+
+    @property
+    def unexplained(self) -> str | None:
+        """Why it explains nothing; None where it does."""
+
+
+@dataclass(frozen=True)
+class _Original:
+    """The model itself, by way of a DataFrame."""
+
+    model: Fitted
+    explainer: Explainer | Unexplained
+    amounts: bool
+
+    def predictions(self, columns: Columns) -> Floats:
+        frame = self._frame(columns)
+        found = self.model.predict(frame) if self.amounts else self.model.predict_proba(frame)[:, 1]
+        return np.asarray(found, dtype=np.float64)
+
+    def contributions(self, columns: Columns) -> Floats | None:
+        return None if isinstance(self.explainer, Unexplained) else self.explainer.contributions(self._frame(columns))
+
+    @property
+    def base(self) -> float | None:
+        return None if isinstance(self.explainer, Unexplained) else self.explainer.base
+
+    @property
+    def unexplained(self) -> str | None:
+        return self.explainer.why if isinstance(self.explainer, Unexplained) else None
+
+    @staticmethod
+    def _frame(columns: Columns) -> pd.DataFrame:
+        kinds = {name: "float64" if values.dtype == np.float64 else "str" for name, values in columns.items()}
+        return pd.DataFrame(dict(columns)).astype(kinds)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version that answers, with all that it needs to.
+
+    Attributes:
+        model: the ledger's row of it.
+        amounts: whether it predicts amounts, and not who leaves.
+        threshold: the probability from which on it decides that somebody leaves.
+        fields: what it looks at, by name, in its order.
+        others: further columns of the customers' rows.
+        id: the column of the id.
+        predictor: what predicts, and says why.
+        sorter: what sorts into buckets.
+    """
+
+    model: Model
+    amounts: bool
+    threshold: float
+    fields: Mapping[str, Field]
+    others: frozenset[str]
+    id: str | None
+    predictor: Predictor
+    sorter: Sorter
+
+    @cached_property
+    def name(self) -> str:
+        """Of the version, such as v7."""
+        return self.model.name
+
+
+def load(home: Home, ledger: Reader) -> Release:
+    """Load the release that is deployed now; its model only where the ledger knows its hash.
+
+    Raises:
+        ReleaseError: there is none, or something of it is missing or changed.
+    """
+    folder = registry.released_folder(home.deployment)
+    if folder is None:
+        raise ReleaseError("no release yet: drop a labelled CSV into the source folder; the first model that can be"
+                           " trained is released.")  # fmt: skip
+    version = ledger.model(int(folder.name.removeprefix("v")))
+    unpickle = home.settings.model_format.unpickles
+    model = registry.load(home.deployment, replace(version, folder=folder.name), unpickle=unpickle)
+    kept = registry.reference(home.models, version)
+    if kept is None:
+        raise ReleaseError(f"{home.models / version.folder / registry.REFERENCE}: missing, or not the file that the"
+                           " ledger knows. Put it back from a backup.")  # fmt: skip
+    known, schema = reference.decode(kept).columns, schemas.current(home, ledger)
+    seen = fields.of_model(list(map(str, model.feature_names_in_)), known, schema, _extremes(ledger))
+    amounts = not hasattr(model, "predict_proba")
+    others = frozenset(schema.names) - frozenset(seen)
+    sorter = sorting.sorter(home.settings, ledger, version.threshold)
+    predictor = _Original(model, explainer(model, known), amounts)
+    return Release(version, amounts, version.threshold, seen, others, schema.id, predictor, sorter)
+
+
+def _extremes(ledger: Reader) -> dict[str, tuple[float, float]]:
+    """Return the least and the greatest value that was ever accepted of each column of numbers."""
+    found: dict[str, tuple[float, float]] = {}
+    for row in ledger.profiles():
+        if row["minimum"] is not None:
+            low, high = found.get(row["column_name"], (row["minimum"], row["maximum"]))
+            found[row["column_name"]] = (min(low, row["minimum"]), max(high, row["maximum"]))
+    return found
+
+
+class Current:
+    """The release in use. It is looked for anew a few times a second; one that cannot be loaded changes nothing."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.release: Release | None = None
+        self.problem: str | None = None  # why there is none, or why the newest one is not in use
+        self._seen: tuple[str | None, int | None] | None = None
+
+    def look(self) -> None:
+        """Load what is deployed, where that is something else than what is in use, or customers were sorted anew."""
+        try:
+            with Reader.open(self.home.ledger) as ledger:
+                seen = self._state(ledger)
+                if seen == self._seen:
+                    return
+                self.release, self.problem = load(self.home, ledger), None
+        except ChurnwatchError as error:
+            self._tell(str(error))
+            return
+        self._seen = seen
+        log.info("%s answers", self.release.name)
+
+    async def follow(self) -> None:
+        """Look again and again, until cancelled. What is loaded is loaded beside the requests."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.to_thread(self.look)
+
+    def _state(self, ledger: Reader) -> tuple[str | None, int | None]:
+        folder = registry.released_folder(self.home.deployment)
+        head = customers.newest(ledger)
+        return None if folder is None else folder.name, None if head is None else head.run
+
+    def _tell(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem
