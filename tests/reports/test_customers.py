@@ -72,7 +72,7 @@ def test_the_page_says_who_may_leave_why_and_what_came_of_it(book: Book) -> None
         in text
     )
     assert "5 customers came into A, mostly by contract (+0.6)." in text
-    assert "7 more in B would be worth a phone, and no call is left." in text
+    assert "7 more in B would be worth the offer “phone”, but no call is left for them." in text
     for said in ("month-to-month contract (+1.2)", "was B", 'data-file="call-list-run-2.csv"', 'id="moves-wide-title"',
                  'id="importance-title"', 'id="permutation-title"', 'id="profit-title"', 'id="churn-wide-title"',
                  "No evidence", "10.0 points", "3,192"):  # fmt: skip
