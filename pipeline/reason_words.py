@@ -96,6 +96,6 @@ def signed(contribution: float, *, amounts: bool = False) -> str:
 
 
 def _said(reason: Reason, names: Mapping[str, str], amounts: bool) -> str:
-    beside = "the typical value" if reason.value == reason.typical else f"typical: {reason.typical}"
+    beside = "typical" if reason.value == reason.typical else f"typical: {reason.typical}"
     called = shown(names.get(reason.column, reason.column))
     return f"{called}: {reason.value} ({signed(reason.contribution, amounts=amounts)}; {beside})"

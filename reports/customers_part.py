@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from churnwatch.pipeline.ledger import customers, explanations, follow_up
 from churnwatch.pipeline.ledger.reader import Reader
@@ -35,15 +35,20 @@ def sorted_customers(reader: Reader, settings: Settings) -> Sorted | None:
     )
 
 
-def reasons(reader: Reader) -> Reasons | None:
-    """Return how much each column counts in the model whose predictions were explained last; None before one was."""
+def reasons(reader: Reader, names: Mapping[str, str]) -> Reasons | None:
+    """Return how much each column counts in the model whose predictions were explained last; None before one was.
+
+    Args:
+        reader: of the ledger.
+        names: what columns are called for people, as they are in the reasons of each customer.
+    """
     explanation = explanations.newest(reader)
     if explanation is None:
         return None
     found = explanations.importances(reader, explanation.run)
     rows = [
-        ImportanceRow(row["column_name"], row["mean_absolute"], row["permutation"], row["low"], row["high"],
-                      row["former_mean_absolute"])
+        ImportanceRow(names.get(row["column_name"], row["column_name"]), row["mean_absolute"], row["permutation"],
+                      row["low"], row["high"], row["former_mean_absolute"])
         for row in found
     ]  # fmt: skip
     former = next((row["former_version"] for row in found), None)

@@ -58,7 +58,7 @@ def gather(
         quality=quality,
         estimates=models_part.estimates(reader),
         customers=sorted_,
-        reasons=customers_part.reasons(reader),
+        reasons=customers_part.reasons(reader, home.settings.names),
         earnings=customers_part.earnings(sorted_, quality.curves),
         followed=customers_part.followed(reader),
         predictions=inputs_part.predictions(home, reader, output or home.report),

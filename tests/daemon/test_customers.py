@@ -100,7 +100,7 @@ def test_some_of_a_bucket_are_shown_and_how_many_more_there_are(said: Callable[.
 def test_in_a_terminal_reasons_are_wrapped_within_its_width_beside_large_amounts(
     said: Callable[..., str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    why = "contract: Month-to-month (+0.9; the typical value), tenure: 1 (+0.8; typical: 28)"
+    why = "contract: Month-to-month (+0.9; typical), tenure: 1 (+0.8; typical: 28)"
     rows = [_customer("0001-ABCDE", "A", 0.9, expected_loss=1720.5, offer="call", expected_profit=1090.25, raises=why)]
     path = home / "predictions" / "run-00002-calls.parquet"
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows, schema=SHAPE), path)
@@ -131,7 +131,7 @@ def test_what_is_lost_has_a_minus_in_the_list_and_a_hyphen_in_the_csv(said: Call
 
 
 def test_reasons_of_one_customer_stand_on_lines_of_bearable_width(said: Callable[..., str], home: Path) -> None:
-    why = ", ".join(f"column number {number}: value (+0.{number}; the typical value)" for number in range(9))
+    why = ", ".join(f"column number {number}: value (+0.{number}; typical)" for number in range(9))
     table = pa.Table.from_pylist([_customer("long", "A", 0.9, raises=why)], schema=SHAPE)
     pyarrow.parquet.write_table(table, home / "predictions" / "run-00002-calls.parquet")
     lines = said("long").partition("why: ")[2].splitlines()

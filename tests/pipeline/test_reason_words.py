@@ -27,7 +27,7 @@ def test_reasons_are_said_on_both_sides_with_the_typical_value() -> None:
 
 
 def test_what_does_next_to_nothing_is_not_said_and_a_typical_value_is_called_so() -> None:
-    assert in_words(REASONS[3:], names={}, top=3).raises == "gender: Male (+0.2; the typical value)"
+    assert in_words(REASONS[3:], names={}, top=3).raises == "gender: Male (+0.2; typical)"
     assert in_words(REASONS[4:], names={}, top=3).raises == ""
 
 

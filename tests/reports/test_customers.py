@@ -19,7 +19,7 @@ from churnwatch.pipeline.records import (
     OfferMade,
 )
 from churnwatch.reports.cohorts import cohort_table
-from churnwatch.reports.customers_part import earnings, sorted_customers
+from churnwatch.reports.customers_part import earnings, reasons, sorted_customers
 from tests.reports.conftest import Book, page
 from tests.reports.test_curves import CURVES
 
@@ -78,6 +78,13 @@ def test_the_page_says_who_may_leave_why_and_what_came_of_it(book: Book) -> None
                  "No evidence", "10.0 points", "3,192"):  # fmt: skip
         assert said in text
     assert "&lt;b&gt;x&lt;/b&gt;" in text
+
+
+def test_what_counts_is_called_as_in_the_reasons(book: Book) -> None:
+    customers(book)
+    found = reasons(book.ledger, {"tenure": "months as a customer"})
+    assert found is not None
+    assert [row.column for row in found.rows.shown] == ["months as a customer", "fee"]
 
 
 def test_a_model_that_is_not_explained_exactly_says_so(book: Book) -> None:
