@@ -9,6 +9,7 @@ from typing import Any
 from churnwatch.daemon.listings import table
 from churnwatch.pipeline.ledger import follow_up
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.metrics import minus
 
 _PARTS = ("", "_low", "_high")
 
@@ -54,9 +55,14 @@ def _side(row: dict[str, Any], side: str) -> tuple[str, str | None]:
 
 def _points(row: dict[str, Any]) -> str | None:
     value, low, high = (row[f"less_churn{part}"] for part in _PARTS)
-    return None if value is None else f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return None if value is None else _with_interval(".1f", 100 * value, 100 * low, 100 * high)
 
 
 def _span(row: dict[str, Any], what: str) -> str | None:
     value, low, high = (row[f"{what}{part}"] for part in _PARTS)
-    return None if value is None else f"{value:,.0f} ({low:,.0f} to {high:,.0f})"
+    return None if value is None else _with_interval(",.0f", value, low, high)
+
+
+def _with_interval(digits: str, *values: float) -> str:
+    value, low, high = (minus(f"{each:z{digits}}") for each in values)
+    return f"{value} ({low} to {high})"

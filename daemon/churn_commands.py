@@ -10,6 +10,7 @@ from churnwatch.pipeline import churn_rate
 from churnwatch.pipeline.churn_rate import CohortCount, MonthCount, month_number
 from churnwatch.pipeline.ledger import follow_up
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.metrics import minus
 from churnwatch.pipeline.records import CohortMonth
 
 CHANGES = (-0.03, -0.02, -0.01, 0.0, 0.01)
@@ -61,7 +62,7 @@ def in_words(found: dict[str, Any]) -> str:
 
 
 def _in_a_year(year: dict[str, Any]) -> str:
-    rows = ((f"{100 * each['change']:+g} points", f"{each['customers']:,}") for each in year["left"])
+    rows = ((minus(f"{100 * each['change']:+g} points"), f"{each['customers']:,}") for each in year["left"])
     return (
         f"Of today's {year['customers']:,} customers in a year, at {year['rate']:.1%} a month or another rate, without"
         f" newcomers\n{table(rows, ('change of the rate', 'customers'), numbers=False)}"

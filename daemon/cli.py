@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from churnwatch.daemon.hints import at_home
 from churnwatch.pipeline.errors import ChurnwatchError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -134,14 +135,16 @@ def run(home: Path, once: bool, poll_s: float | None, no_notify: bool) -> int:
         service.run(home, poll_s=poll_s, notifies=not no_notify)
         return 0
     from churnwatch.daemon.commands import run_once
+    from churnwatch.daemon.customer_commands import called
 
     outcomes = run_once(home, _show_step if sys.stderr.isatty() else lambda _: None)
     if not outcomes:
         click.echo("Nothing new in the source folder.")
     for outcome in outcomes:
-        click.echo(f"run {outcome.run} {outcome.status}: {outcome.line}")
-        for warning in outcome.warnings:
-            click.echo(f"  attention: {warning}")
+        lines = [f"run {outcome.run} {outcome.status}: {outcome.line}"]
+        lines += (f"  attention: {warning}" for warning in outcome.warnings)
+        lines += (f"  {line}" for line in called(home, outcome.run))
+        click.echo(at_home("\n".join(lines), home))
     return 0 if all(outcome.status == "done" for outcome in outcomes) else EXPECTED
 
 
@@ -172,10 +175,12 @@ def status(home: Path, json_: bool, follow: bool) -> int:
     """Say how things stand. Exit code 0: healthy, 1: something needs attention, 4: something is broken."""
     from churnwatch.daemon import status as state_of
 
-    render = state_of.as_json if json_ else state_of.as_text
+    def render(found: dict[str, Any]) -> str:
+        return state_of.as_json(found) if json_ else at_home(state_of.as_text(found), home)
+
     state = state_of.gather(home)
     if state["broken"] and not json_:
-        return _fail(state["broken"], state_of.BROKEN)
+        return _fail(at_home(state["broken"], home), state_of.BROKEN)
     click.echo(render(state))
     while follow:
         import time
@@ -232,7 +237,7 @@ def retry(home: Path, file: str) -> None:
     """Have a file read again, for example after its rights or the settings were mended."""
     from churnwatch.daemon.changes import retry as again
 
-    click.echo(again(home, file))
+    click.echo(at_home(again(home, file), home))
 
 
 @cli.command(example="churnwatch runs")
@@ -375,7 +380,7 @@ def predict(home: Path, file: Path, output: Path | None) -> None:
 
 @cli.command(example="churnwatch customers --bucket A --top 50")
 @click.argument("customer", metavar="[ID]", required=False)
-@click.option("--bucket", type=click.Choice(["A", "B", "C"]), help="Only those of this bucket.")
+@click.option("--bucket", type=click.Choice(["A", "B", "C"], case_sensitive=False), help="Only those of this bucket.")
 @click.option("--top", type=click.IntRange(min=1), metavar="COUNT",
               help="How many, of one customer how many runs (default: 20; as CSV or JSON all customers).")  # fmt: skip
 @click.option("--csv", "csv_", is_flag=True, help="As CSV, safe to open in a spreadsheet.")
@@ -396,7 +401,7 @@ def customers(home: Path, customer: str | None, bucket: str | None, top: int | N
         click.echo(found.as_csv(home, bucket=bucket, top=top), nl=False)
     else:
         seen = found.look(home, bucket=bucket, top=top or (None if json_ else found.SHOWN))
-        click.echo(listings.as_json(seen) if json_ else found.in_words(seen))
+        click.echo(listings.as_json(seen) if json_ else at_home(found.in_words(seen), home))
 
 
 @cli.command(example="churnwatch explain 1234-ABCDE")
@@ -663,14 +668,20 @@ def guarded(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except UsageError as error:
-        return _fail(str(error), USAGE)
+        return _fail(_at_home(arguments, error), USAGE)
     except (ChurnwatchError, OSError) as error:
-        return _fail(str(error), EXPECTED)
+        return _fail(_at_home(arguments, error), EXPECTED)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - a bug: its traceback goes into the log, whose name is shown
         return _bug(arguments, error)
     return code if isinstance(code, int) else 0
+
+
+def _at_home(arguments: list[str], error: Exception) -> str:
+    from churnwatch.daemon.reading import home_in
+
+    return at_home(str(error), home_in(arguments))
 
 
 def _fail(line: str, code: int) -> int:

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from churnwatch.daemon.listings import moment, table
+from churnwatch.daemon.listings import filled, moment, table
 from churnwatch.pipeline import settings
 from churnwatch.pipeline.campaigns import CAMPAIGNS
 from churnwatch.pipeline.datasets import paths
 from churnwatch.pipeline.errors import DataError, NotFoundError
 from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.ledger.reader import Reader
-from churnwatch.pipeline.metrics import amount
+from churnwatch.pipeline.metrics import amount, minus
 from churnwatch.pipeline.move_words import why_moved
 from churnwatch.pipeline.reason_words import NO_PROMISE
 from churnwatch.pipeline.records import Bucketing
@@ -125,6 +125,15 @@ def _copy_rows(rows: Iterator[list[str]], out: Any, bucket: str | None, top: int
             left = left - 1 if left is not None else None
 
 
+def called(folder: Path, run: int) -> list[str]:
+    """Return what a run made of the call list, in a line; none where it sorted no customers."""
+    with Reader.open(settings.load(folder).ledger) as ledger:
+        if customers.bucketing(ledger, run) is None:
+            return []
+        told = ", ".join(f"{row['customers']:,} in {row['bucket']}" for row in customers.buckets(ledger, run))
+    return [f"call list: {told}. Whom to call first, and why: churnwatch customers"]
+
+
 # -- in words --------------------------------------------------------------------------------------------------
 
 
@@ -180,7 +189,7 @@ def _buckets(rows: Sequence[Row], *, amounts: bool) -> str:
 
 
 def _whole(value: float) -> str:
-    return f"{value:,.0f}"
+    return minus(f"{value:z,.0f}")
 
 
 def _percent(share: float) -> str:
@@ -211,7 +220,7 @@ def _offers(rows: Sequence[Row]) -> str:
     values = list(dict.fromkeys(value for which in _VALUES if (value := rows[0][f"{which}_value"]) is not None))
     shown = table(
         (
-            [f"{row['offer']} (call)" if row["call"] else row["offer"], row["discount"], f"{row['cost']:g}",
+            [_offer(row), row["discount"], f"{row['cost']:g}",
              _maybe(_percent, row["save_rate"]), _percent(row["take_up"]), f"{row['customers']:,}",
              *(_maybe(_whole, row[key]) for key in _EARNED), _pays_from(row, values)]
             for row in rows
@@ -224,6 +233,11 @@ def _offers(rows: Sequence[Row]) -> str:
     unpriced = any(row["save_rate"] is None for row in rows)
     rule = f"{_RULE[:-1]}: {' / '.join(map(_whole, values))}."
     return "\n".join([rule, "", shown, *waiting, *([_UNPRICED] if unpriced else [])])
+
+
+def _offer(row: Row) -> str:
+    """Return an offer's name, and where that does not say so, that it is made in a call."""
+    return f"{row['offer']} (by call)" if row["call"] and "call" not in row["offer"].lower() else str(row["offer"])
 
 
 def _pays_from(row: Row, values: Sequence[float]) -> str | None:
@@ -312,9 +326,9 @@ def history_in_words(identity: str, rows: Sequence[Row], done: Sequence[Row]) ->
         "amount": "amount", "bucket": "bucket", "expected_loss": "expected loss", "offer": "offer",
         "expected_profit": "earns",
     }  # fmt: skip
-    said = [f"{word}: {rows[0][side]}" for side, word in (("raises", "why"), ("lowers", "held back by"))
+    said = [filled(f"{word}: {rows[0][side]}") for side, word in (("raises", "why"), ("lowers", "held back by"))
             if rows[0].get(side)]  # fmt: skip
-    return "\n".join([identity, "", _listing(columns, rows), *said, *_done(done)])
+    return "\n".join([identity, "", _listing(columns, rows), *([""] if said else []), *said, *_done(done)])
 
 
 def _done(rows: Sequence[Row]) -> list[str]:

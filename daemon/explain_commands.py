@@ -14,7 +14,7 @@ from churnwatch.pipeline import datasets, load, predict_file, schemas, settings
 from churnwatch.pipeline.engine import DuckDB, constant, duckdb_engine, name
 from churnwatch.pipeline.errors import NotFoundError, SettingsError
 from churnwatch.pipeline.ledger.reader import Reader
-from churnwatch.pipeline.metrics import amount
+from churnwatch.pipeline.metrics import amount, minus
 from churnwatch.pipeline.reason_words import NO_PROMISE, shown, signed
 from churnwatch.pipeline.reasons import of_row
 from churnwatch.pipeline.workspace import Surroundings
@@ -131,7 +131,7 @@ def _made_of(told: dict[str, Any]) -> Iterator[str]:
 
 
 def _log_odds(value: float, sign: str = "") -> str:
-    return f"{value:{sign}.2f}".replace("-", "−")
+    return minus(f"{value:{sign}.2f}")
 
 
 def _line(reason: dict[str, Any], names: dict[str, str], largest: float, *, amounts: bool) -> tuple[str, ...]:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeGuard
 
 import tabulate as tables
 from tabulate import tabulate
 
 from churnwatch.pipeline import coverage
 from churnwatch.pipeline.ledger.reader import Reader
-from churnwatch.pipeline.metrics import HEADLINES, METRICS
+from churnwatch.pipeline.metrics import HEADLINES, METRICS, MINUS
 from churnwatch.pipeline.scan import on_one_line
 from churnwatch.pipeline.settings import Task
 
 Row = Mapping[str, Any]
 _LEAST_WIDTH = 24
+WIDTH = 100
+_HYPHEN = re.compile(r"(?<![^\s(])-(?=[\d.])")  # of a number below nought, not of a date or a name
 tables.MIN_PADDING = 0  # else each column is two wider than its header, and lists do not fit a terminal
 
 
@@ -39,10 +42,43 @@ def table(rows: Iterable[Sequence[Any]], headers: Sequence[str], *, numbers: boo
 
 
 def _aligned(cells: Sequence[Sequence[Any]], headers: Sequence[str], *, numbers: bool) -> str:
+    if numbers:  # tabulate knows a number by its hyphen only, people read a minus
+        cells = [[cell.replace(MINUS, "-") if _is_below_nought(cell) else cell for cell in row] for row in cells]
     text: str = tabulate(
         cells, headers=headers, tablefmt="simple", floatfmt=".3f", missingval="", disable_numparse=not numbers
     )
-    return text
+    return _HYPHEN.sub(MINUS, text) if numbers else text
+
+
+def _is_below_nought(cell: object) -> TypeGuard[str]:
+    return isinstance(cell, str) and cell.startswith(MINUS)
+
+
+def side_by_side(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
+    """Return a table that may be wide as several of bearable width, the first column in each of them."""
+    tables_, shown = [], [0]
+    for place in range(1, len(headers)):
+        if len(shown) > 1 and _width(rows, headers, [*shown, place]) > WIDTH:
+            tables_.append(shown)
+            shown = [0]
+        shown.append(place)
+    return "\n\n".join(_columns(rows, headers, each) for each in [*tables_, shown])
+
+
+def _width(rows: Sequence[Sequence[Any]], headers: Sequence[str], places: Sequence[int]) -> int:
+    return max(map(len, _columns(rows, headers, places).splitlines()))
+
+
+def _columns(rows: Sequence[Sequence[Any]], headers: Sequence[str], places: Sequence[int]) -> str:
+    """Return some columns, and of these the rows in which anything stands."""
+    known = [[row[place] for place in places] for row in rows]
+    known = [row for row in known if any(cell is not None for cell in row[1:])]
+    return _aligned(known, [headers[place] for place in places], numbers=True)
+
+
+def filled(text: str) -> str:
+    """Return words as lines of bearable width, the first one hanging over."""
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _wrapped(cells: Sequence[Sequence[Any]], headers: Sequence[str], *, numbers: bool) -> list[list[Any]]:
@@ -187,11 +223,12 @@ def _drift(rows: Sequence[Row]) -> str:
 def _metrics(rows: Sequence[Row]) -> str:
     """One line per metric, one column per model and set of rows."""
     columns = list(dict.fromkeys((r["subject"], r["split"], r["batch"]) for r in rows))
+    columns.sort(key=lambda key: key[1] == "cross_validation")  # of each estimator, with few metrics: the last
     names = list(dict.fromkeys(r["name"] for r in rows))
     values = {(r["name"], r["subject"], r["split"], r["batch"]): _number(r) for r in rows}
-    headers = [" ".join([s, p.replace("_", " "), f"batch {b}" if b else ""]).strip() for s, p, b in columns]
-    return table(
-        ([name.replace("_", " "), *(values.get((name, *key)) for key in columns)] for name in names),
+    headers = ["\n".join([s, p.replace("_", "\n"), *([f"batch {b}"] if b else [])]) for s, p, b in columns]
+    return side_by_side(
+        [[name.replace("_", " "), *(values.get((name, *key)) for key in columns)] for name in names],
         ["metric", *headers],
     )
 

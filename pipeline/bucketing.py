@@ -24,6 +24,7 @@ from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.holdback import held_back
 from churnwatch.pipeline.ledger import customers as former_runs
 from churnwatch.pipeline.ledger.reader import Row
+from churnwatch.pipeline.metrics import MINUS
 from churnwatch.pipeline.offers import Floats, Offer
 from churnwatch.pipeline.records import Bucket, Bucketing, BucketMove, Call, OfferMade
 from churnwatch.pipeline.schema import NUMBERS
@@ -248,6 +249,8 @@ def _for_people(at: Workspace, table: pa.Table, *, amounts: bool) -> pa.Table:
 def _readable(column: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
     if column == "decision":
         return pc.if_else(pc.equal(values, 1), "leaves", "stays")
+    if column in _SIDES:
+        return pc.replace_substring(values, MINUS, "-")
     if pa.types.is_floating(values.type):
         return pc.round(values, 4 if column == "probability" else 2)
     return values

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from churnwatch.pipeline import paired, row_bootstrap
-from churnwatch.pipeline.metrics import METRICS, Metric, Needs
+from churnwatch.pipeline.metrics import METRICS, Metric, Needs, minus
 from churnwatch.pipeline.paired import Cells
 
 Labels = npt.NDArray[Any]  # classes and decisions as int64, or amounts as float64
@@ -111,8 +111,8 @@ class Compared:
     def in_words(self, delta: float) -> str:
         """Return a difference in words, with its sign: above nought is better."""
         if not self.of.relative:
-            return f"{delta:+.4f}"
-        return f"{delta / self.scale:+.2%}".replace("%", " %") if self.scale else "none"
+            return minus(f"{delta:+.4f}")
+        return minus(f"{delta / self.scale:+.2%}".replace("%", " %")) if self.scale else "none"
 
     @property
     def facts(self) -> str:

@@ -23,7 +23,7 @@ from churnwatch.pipeline.features import Featured
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Aggregated
-from churnwatch.pipeline.schema import Schema, check_names
+from churnwatch.pipeline.schema import Schema, check_names, check_words
 from churnwatch.pipeline.settings import Column, ColumnType, Home, Settings
 from churnwatch.pipeline.settings_campaigns import ChurnRule
 
@@ -68,13 +68,15 @@ def widened(schema: Schema, settings: Settings) -> Schema:
     """Return the schema with the features of all sources, as models see it.
 
     Raises:
-        SettingsError: two features, or a feature and a column, have the same name.
+        SettingsError: two features, or a feature and a column, have the same name; or there are words for none of them.
     """
     made = [feature for plan in plans(settings) for feature in plan.features]
     check_names((*schema.columns, *(feature.name for feature in made), *settings.expressions), "columns and features")
     features_of = {feature.name: Column(type=feature.type) for feature in made}
     expressions = {expression: Column(type=ColumnType.NUMBER) for expression in settings.expressions}
-    return replace(schema, columns={**schema.columns, **features_of, **expressions})
+    columns = {**schema.columns, **features_of, **expressions}
+    check_words(settings.names, columns)
+    return replace(schema, columns=columns)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from churnwatch.pipeline.compared import Compared, Floats, Labels, Spread
+from churnwatch.pipeline.metrics import minus
 from churnwatch.pipeline.paired import Cells
 from churnwatch.pipeline.records import Decision
 from churnwatch.pipeline.settings import Gate, Policy
@@ -172,7 +173,7 @@ def _proven(found: Compared, gate: Gate, seed: int) -> Evidence:
 def _strict(found: Compared, gate: Gate) -> Evidence:
     most = found.wealth()
     bet = f"a bet on it came to {most:,.3g} times its stake, and {gate.threshold:g} are proof"
-    facts = f"difference {found.delta:+.4f}; {bet}"
+    facts = f"difference {found.in_words(found.delta)}; {bet}"
     doubt = f"but that is not beyond doubt ({facts})" if most < gate.threshold else None
     decision, sentence = _by_proof(found, gate, facts, doubt)
     return _evidence(found, decision, sentence, p_value=1 / most)
@@ -190,7 +191,7 @@ def _by_proof(found: Compared, gate: Gate, spread: str, doubt: str | None) -> tu
 
 def _asked(found: Compared, gate: Gate) -> str:
     """Return the least difference that counts, in words."""
-    return f"+{found.of.step(gate.min_delta)}" if found.of.relative else f"{gate.min_delta * found.of.sign:+.3f}"
+    return f"+{found.of.step(gate.min_delta)}" if found.of.relative else minus(f"{gate.min_delta * found.of.sign:+.3f}")
 
 
 def _would_tell(found: Compared, spread: Spread) -> int | None:

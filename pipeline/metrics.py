@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from churnwatch.pipeline.settings import Task
 
+MINUS = "\N{MINUS SIGN}"
 _LARGE, _LONG = 1e4, 1e12  # amounts from here on are written without cents, and with an exponent
 
 
@@ -56,8 +57,8 @@ class Metric:
     def shown(self, value: float) -> str:
         """Return a value, or a difference of two, as people read it."""
         if self.unit is Unit.SCORE:
-            return f"{value:.3f}"
-        return amount(value) if self.unit is Unit.AMOUNT else f"{100 * value:.2f} %"
+            return minus(f"{value:.3f}")
+        return amount(value) if self.unit is Unit.AMOUNT else minus(f"{100 * value:.2f} %")
 
     def step(self, share: float) -> str:
         """Return a difference that is asked for or allowed: 0.005, or 0.5 % where it counts as a share."""
@@ -67,8 +68,13 @@ class Metric:
 def amount(value: float) -> str:
     """Return an amount as people read it: 41.20, 52,391, and 0.0132 with its first digits."""
     if not (1 <= abs(value) < _LONG or value == 0):
-        return f"{value:.4g}"
-    return f"{value:,.2f}" if abs(value) < _LARGE else f"{value:,.0f}"
+        return minus(f"{value:.4g}")
+    return minus(f"{value:,.2f}" if abs(value) < _LARGE else f"{value:,.0f}")
+
+
+def minus(number: str) -> str:
+    """Return a number for people, with a minus as wide as a plus; in a CSV stays the hyphen that programs read."""
+    return f"{MINUS}{number[1:]}" if number.startswith("-") else number
 
 
 METRICS: Mapping[str, Metric] = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from churnwatch.pipeline.bins import Bins
 from churnwatch.pipeline.bins import typical as typical_value
+from churnwatch.pipeline.metrics import minus
 
 NO_PROMISE = "This is what the model sees, not what would happen if one changed it."
 NO_VALUE = "no value"
@@ -49,7 +50,7 @@ def shown(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return NO_VALUE
     if isinstance(value, int | float):
-        return f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}"
+        return minus(f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}")
     text = "".join(sign if sign.isprintable() else " " for sign in str(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
@@ -90,6 +91,6 @@ def signed(contribution: float, *, amounts: bool = False) -> str:
 
 
 def _said(reason: Reason, names: Mapping[str, str], amounts: bool) -> str:
-    beside = "as is typical" if reason.value == reason.typical else f"typical: {reason.typical}"
+    beside = "typical" if reason.value == reason.typical else f"typical: {reason.typical}"
     called = shown(names.get(reason.column, reason.column))
     return f"{called}: {reason.value} ({signed(reason.contribution, amounts=amounts)}; {beside})"

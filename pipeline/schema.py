@@ -6,9 +6,10 @@ Its canonical text decides the row key, so it is kept in the ledger with a key v
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,6 +94,8 @@ def from_settings(settings: Settings, columns: dict[str, Column]) -> Schema:
     for role, column in (("target", settings.target), ("id", settings.id), ("date", settings.date)):
         if column is not None and column not in columns:
             raise SettingsError(f"settings.yaml: {role}: the data has no column `{column}`; it has {_listed(columns)}.")
+    if not settings.sources:  # whose features may have names, too: these are checked with them
+        check_words(settings.names, columns)
     columns = dict(columns)
     if settings.id is not None:
         columns[settings.id] = _as_text(columns[settings.id])
@@ -155,6 +158,19 @@ def check_names(names: Sequence[str], where: str = "columns") -> None:
         if folded in seen:
             raise SettingsError(f"settings.yaml: {where}: `{column}` and `{seen[folded]}` differ in case only.")
         seen[folded] = column
+
+
+def check_words(words: Iterable[str], columns: Mapping[str, Column]) -> None:
+    """Refuse words for a column that is not there.
+
+    Raises:
+        SettingsError: naming the column, and the nearest that there is.
+    """
+    for column in words:
+        if column not in columns:
+            near = difflib.get_close_matches(column, list(columns), n=1)
+            known = f"did you mean `{near[0]}`?" if near else f"it has {_listed(dict(columns))}."
+            raise SettingsError(f"settings.yaml: names: the data has no column `{column}`; {known}")
 
 
 def _listed(columns: dict[str, Column]) -> str:

@@ -149,7 +149,7 @@ def profit_chart(earnings: Sequence[Earning], curves: Curves | None) -> Chart | 
     if not earnings or curves is None:
         return None
     shown = earnings[: len(_LINES)]
-    described = "; ".join(f"{each.offer}: at most {max(each.profits):,.0f}" for each in shown)
+    described = "; ".join(f"{each.offer}: at most {words.count(max(each.profits))}" for each in shown)
     x = curves.thresholds
 
     def draw(surface: Canvas) -> None:
@@ -158,7 +158,7 @@ def profit_chart(earnings: Sequence[Earning], curves: Curves | None) -> Chart | 
         high = max(map(max, (each.profits for each in shown)))
         axes.set(xlim=(0, max(x)), ylim=(1.15 * min(low, 0.0) - 1e-9, 1.25 * max(high, 0.0) + 1e-9))
         axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: words.count(value)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
         axes.grid(color=RULE, linewidth=0.8)
         axes.set_axisbelow(True)

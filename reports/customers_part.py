@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+
+from markupsafe import escape
 
 from churnwatch.pipeline.ledger import customers, explanations, follow_up
 from churnwatch.pipeline.ledger.reader import Reader
@@ -12,8 +14,10 @@ from churnwatch.pipeline.settings import Settings
 from churnwatch.reports.customer_facts import Earning, Followed, ImportanceRow, Reasons, Sorted
 from churnwatch.reports.listed import Listed
 from churnwatch.reports.model_facts import Curves
+from churnwatch.reports.words import plain
 
 MOST_CALLS = 500
+MOST_CALL_BYTES = 300_000  # of ids, offers and reasons, in any alphabet; the page has 1 MB
 MOST_COLUMNS = 20
 MOST_MONTHS = 24
 MOST_CAMPAIGNS = 24
@@ -24,26 +28,42 @@ def sorted_customers(reader: Reader, settings: Settings) -> Sorted | None:
     by = customers.newest(reader)
     if by is None:
         return None
-    calls = customers.call_list(reader, by.run)
+    calls = (Call(**row) for row in customers.call_list(reader, by.run, MOST_CALLS))
     return Sorted(
         by,
         tuple(Bucket(**row) for row in customers.buckets(reader, by.run)),
         tuple(BucketMove(**row) for row in customers.moves(reader, by.run)),
         tuple(OfferMade(**row) for row in customers.offers(reader, by.run)),
-        Listed(tuple(Call(**row) for row in calls[:MOST_CALLS]), len(calls)),
+        Listed(tuple(_fitting(calls)), customers.called(reader, by.run)),
         why_moved(reader, by, settings.names, amounts=settings.positive is None),
     )
 
 
-def reasons(reader: Reader) -> Reasons | None:
-    """Return how much each column counts in the model whose predictions were explained last; None before one was."""
+def _fitting(calls: Iterable[Call]) -> Iterator[Call]:
+    """Yield the first calls, as long as their texts leave room on the page for all else."""
+    room = MOST_CALL_BYTES
+    for call in calls:
+        texts = (call.id, call.offer, call.raises, call.lowers)
+        room -= sum(len(escape(plain(text)).encode()) for text in texts if text)
+        if room < 0:
+            return
+        yield call
+
+
+def reasons(reader: Reader, names: Mapping[str, str]) -> Reasons | None:
+    """Return how much each column counts in the model whose predictions were explained last; None before one was.
+
+    Args:
+        reader: of the ledger.
+        names: what columns are called for people, as they are in the reasons of each customer.
+    """
     explanation = explanations.newest(reader)
     if explanation is None:
         return None
     found = explanations.importances(reader, explanation.run)
     rows = [
-        ImportanceRow(row["column_name"], row["mean_absolute"], row["permutation"], row["low"], row["high"],
-                      row["former_mean_absolute"])
+        ImportanceRow(names.get(row["column_name"], row["column_name"]), row["mean_absolute"], row["permutation"],
+                      row["low"], row["high"], row["former_mean_absolute"])
         for row in found
     ]  # fmt: skip
     former = next((row["former_version"] for row in found), None)

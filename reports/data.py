@@ -14,6 +14,7 @@ from churnwatch.pipeline.settings import Home, Settings
 from churnwatch.reports import customers_part, drift_part, inputs_part, models_part, words, work_part
 from churnwatch.reports.customer_facts import Sorted
 from churnwatch.reports.facts import Headline, Report
+from churnwatch.reports.model_facts import Quality
 from churnwatch.reports.work_facts import RunRow
 
 MOST_ATTENTION = 20
@@ -50,14 +51,14 @@ def gather(
         metric=metric,
         made_at=iso(now),
         source_folder=home.settings.source_folder,
-        headline=headline(champion, runs.shown, len(urgent), home.settings, now=now, found=sorted_),
+        headline=headline(champion, runs.shown, len(urgent), home.settings, now=now, found=sorted_, on_trial=quality),
         attention=urgent[:MOST_ATTENTION],
         serving=serving,
         verdict=_last_verdict(reader, runs.shown),
         quality=quality,
         estimates=models_part.estimates(reader),
         customers=sorted_,
-        reasons=customers_part.reasons(reader),
+        reasons=customers_part.reasons(reader, home.settings.names),
         earnings=customers_part.earnings(sorted_, quality.curves),
         followed=customers_part.followed(reader),
         predictions=inputs_part.predictions(home, reader, output or home.report),
@@ -81,6 +82,7 @@ def headline(
     *,
     now: datetime,
     found: Sorted | None = None,
+    on_trial: Quality | None = None,
 ) -> Headline:
     """Say the state of things in words: v7 serves since 3 Nov. F1 .64 on 2,113 customers it never saw."""
     if champion is None:
@@ -88,7 +90,7 @@ def headline(
     else:
         title = f"{champion.model.name} serves since {words.date(champion.since, now)}."
         judged_by = "customer" if settings.id is not None and settings.date is None else "row"
-        known = f"{_how_good(champion, judged_by)}{_at_risk(found)}"
+        known = f"{_how_good(champion, judged_by)}{_what_that_means(on_trial)}.{_at_risk(found)}"
     needed = "need" if urgent > 1 else "needs"
     things = f"{words.in_words(urgent).capitalize()} {'things' if urgent > 1 else 'thing'} {needed} you."
     return Headline(title, f"{known} {things if urgent else 'Nothing needs you.'}")
@@ -106,12 +108,20 @@ def _at_risk(found: Sorted | None) -> str:
 def _how_good(champion: Champion, judged_by: str) -> str:
     """Say how good the champion is, and on how many rows; these are customers only where each has one row."""
     if champion.value is None:
-        return "Nobody knows yet how good it is: there is no holdout row to judge it by."
+        return "Nobody knows yet how good it is: there is no holdout row to judge it by"
     rows = words.many(champion.holdout_rows or 0, judged_by)
     said = words.told(champion.value, champion.metric, 2)
     if champion.metric == "f1":
         said = said.removeprefix("0")
-    return f"{METRICS[champion.metric].title.capitalize()} {said} on {rows} it never saw."
+    return f"{METRICS[champion.metric].title.capitalize()} {said} on {rows} it never saw"
+
+
+def _what_that_means(on_trial: Quality | None) -> str:
+    """Say F1 as the two shares that it is made of; nothing of amounts, whose errors are in the unit of the target."""
+    found, right = (on_trial.holdout(key) if on_trial else None for key in ("recall", "precision"))
+    if found is None or right is None:
+        return ""
+    return f": it named {words.share(found)} of those who left, and {words.share(right)} of those it named did leave"
 
 
 def _without_model(runs: Sequence[RunRow], source_folder: str) -> tuple[str, str]:

@@ -13,13 +13,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from churnwatch.pipeline.csv_file import inert
+from churnwatch.pipeline.metrics import MINUS
 from churnwatch.reports import letters, words
 from churnwatch.reports.mail_data import MailCustomer, Weekly
 
 SHOWN = 25  # customers in the mail's own text; the attached list has all of it
 _LONGEST_ID, _LONGEST_REASON = 60, 300
 _NO_CENTS = 100
-_MEANS = {"A": "to call", "B": "to make an offer", "C": "to thank"}
+_MEANS = {"A": "to call", "B": "on the fence", "C": "to thank"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +102,19 @@ def _summary(weekly: Weekly) -> Iterator[str]:
         will = f"by their probabilities, about {weekly.expected_leavers:,.0f} will leave{within}"
         yield f"Of {known}, {at_risk} are at risk; {will}."
     if weekly.in_bucket:
-        yield (
-            ", ".join(f"{number:,} {_MEANS[letter]} ({letter})" for letter, number in weekly.in_bucket if number) + "."
-        )
+        yield ", ".join(_who(weekly, letter, number) for letter, number in weekly.in_bucket if number) + "."
     if weekly.expected_loss is not None:
         worth = f" (a customer is worth {weekly.value})" if weekly.value is not None else ""
         yield f"At stake with those at risk: {_money(weekly.expected_loss)}{worth}."
     yield weekly.model
+
+
+def _who(weekly: Weekly, letter: str, number: int) -> str:
+    """Say how many are in a bucket, and of those on the fence for how many an offer pays."""
+    said = f"{number:,} {_MEANS[letter]} ({letter}"
+    if letter != "B" or weekly.offered is None:
+        return f"{said})"
+    return f"{said}, {f'{weekly.offered:,}' if weekly.offered else 'none'} of them with an offer)"
 
 
 def _rest(weekly: Weekly, listed: int) -> str:
@@ -167,8 +174,8 @@ def _csv(weekly: Weekly) -> str:
         "at stake": [None if weekly.amounts else _rounded(each.expected_loss) for each in weekly.customers],
         "offer": [inert(each.offer or "") for each in weekly.customers],
         "expected profit": [_rounded(each.expected_profit) for each in weekly.customers],
-        "why": [inert(each.raises or "") for each in weekly.customers],
-        "held back by": [inert(each.lowers or "") for each in weekly.customers],
+        "why": [_as_typed(each.raises) for each in weekly.customers],
+        "held back by": [_as_typed(each.lowers) for each in weekly.customers],
     }
     known = {name: values for name, values in columns.items() if any(value not in (None, "") for value in values)}
     out = io.StringIO()
@@ -178,9 +185,14 @@ def _csv(weekly: Weekly) -> str:
     return out.getvalue()
 
 
+def _as_typed(reasons: str | None) -> str:
+    """Return reasons with the minus of a keyboard, as the CSV of predictions has them."""
+    return inert((reasons or "").replace(MINUS, "-"))
+
+
 def _money(value: float) -> str:
     """Return an amount without cents where nobody would pay them heed."""
-    return f"{value:,.0f}" if abs(value) >= _NO_CENTS else words.amount(value)
+    return words.count(value) if abs(value) >= _NO_CENTS else words.amount(value)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -20,6 +20,7 @@ from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.move_words import why_moved
 from churnwatch.pipeline.records import Bucketing, Champion
 from churnwatch.pipeline.settings import Home, Task
+from churnwatch.pipeline.settings_offers import LEFT_ALONE
 from churnwatch.reports import words
 
 _AT_RISK = ("A", "B")
@@ -55,6 +56,7 @@ class Weekly:
     known: int  # customers that were predicted
     at_risk: int
     in_bucket: tuple[tuple[str, int], ...]  # A, B, C; none where the run did not sort customers
+    offered: int | None  # of B, how many are made an offer; None where nobody is
     expected_leavers: float | None  # of all at risk, by their probabilities
     expected_loss: float | None  # of all at risk
     value: str | None  # what a customer is worth, in words
@@ -111,6 +113,7 @@ def gather(
         known=len(now.table),
         at_risk=len(at_risk),
         in_bucket=_in_bucket(now),
+        offered=_offered(now),
         expected_leavers=None if amounts else pc.sum(at_risk["risk"]).as_py() or 0.0,
         expected_loss=pc.sum(at_risk["risk" if amounts else "expected_loss"]).as_py(),
         value=head.value if head is not None else None,
@@ -165,6 +168,13 @@ def _unsorted(found: pa.Table) -> pa.Table:
 def _in_bucket(now: _Standing) -> tuple[tuple[str, int], ...]:
     counted = {row["values"]: row["counts"] for row in pc.value_counts(now.table["bucket"]).to_pylist()}
     return tuple((letter, counted.get(letter, 0)) for letter in "ABC") if set(counted) - {None} else ()
+
+
+def _offered(now: _Standing) -> int | None:
+    offers = now.table.filter(
+        pc.and_kleene(pc.is_valid(now.table["offer"]), pc.not_equal(now.table["offer"], LEFT_ALONE))
+    )
+    return pc.sum(pc.equal(offers["bucket"], "B")).as_py() or 0 if len(offers) else None
 
 
 def _listed(listed: pa.Table, before: _Standing | None) -> Iterator[MailCustomer]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from churnwatch.pipeline.clock import from_iso
-from churnwatch.pipeline.metrics import METRICS
+from churnwatch.pipeline.metrics import METRICS, MINUS, minus
 from churnwatch.pipeline.metrics import amount as written
 
 NOTHING = "\N{EN DASH}"
@@ -71,7 +71,7 @@ def age(when: str | datetime, now: datetime) -> str:
 
 def count(number: float | None) -> str:
     """3,057; a dash for what is not known."""
-    return NOTHING if number is None else f"{number:,.0f}"
+    return NOTHING if number is None else minus(f"{number:z,.0f}")
 
 
 def many(number: int, noun: str, plural: str | None = None) -> str:
@@ -86,7 +86,7 @@ def in_words(number: int) -> str:
 
 def score(value: float | None, digits: int = 3) -> str:
     """0.535."""
-    return NOTHING if value is None else f"{value:.{digits}f}"
+    return NOTHING if value is None else minus(f"{value:z.{digits}f}")
 
 
 def told(value: float | None, metric: str, digits: int = 3) -> str:
@@ -97,7 +97,7 @@ def told(value: float | None, metric: str, digits: int = 3) -> str:
 
 def signed(value: float, metric: str) -> str:
     """Write by how much a metric is better, with a sign, and a minus that is as wide as the plus."""
-    sign = "\N{MINUS SIGN}" if value < 0 else "+"
+    sign = MINUS if value < 0 else "+"
     return f"{sign}{METRICS[metric].shown(abs(value))}"
 
 

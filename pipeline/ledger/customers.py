@@ -50,9 +50,14 @@ def offers(ledger: Reader, run: int) -> list[Row]:
     return ledger.rows("SELECT * FROM offers WHERE run = ? ORDER BY offer", run)
 
 
-def call_list(ledger: Reader, run: int) -> list[Row]:
-    """Return whom to call first after a run, with the id and the reasons."""
-    return ledger.rows("SELECT * FROM call_list WHERE run = ? ORDER BY place", run)
+def call_list(ledger: Reader, run: int, most: int = -1) -> list[Row]:
+    """Return whom to call first after a run, with the id and the reasons; all of them, or so many at most."""
+    return ledger.rows("SELECT * FROM call_list WHERE run = ? ORDER BY place LIMIT ?", run, most)
+
+
+def called(ledger: Reader, run: int) -> int:
+    """Return how many are on the call list of a run."""
+    return int(ledger.rows("SELECT count(*) AS n FROM call_list WHERE run = ?", run)[0]["n"])
 
 
 def over_time(ledger: Reader) -> list[Row]:

@@ -48,7 +48,8 @@ function savable(table) {
   button.textContent = "Save as CSV";
   button.addEventListener("click", () => {
     const rows = [table.tHead.rows[0], ...[...table.tBodies[0].rows].filter(row => !row.hidden)];
-    const lines = rows.map(row => [...row.cells].map(cell => quoted(cell.dataset.value ?? cell.textContent.trim())).join(","));
+    const plain = cell => (cell.dataset.value ?? cell.textContent.trim()).replace(/−(?=\d)/g, "-");
+    const lines = rows.map(row => [...row.cells].map(cell => quoted(plain(cell))).join(","));
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n") + "\r\n"], {type: "text/csv"}));
     link.download = table.dataset.file;

@@ -319,7 +319,10 @@ def test_a_retry_reads_a_file_again_and_its_rows_are_duplicates(
     shutil.copy(months[0], home.source)
     churnwatch("run", "--once", home=home)
     asked = churnwatch("retry", months[0].name, home=home)
-    assert (asked.code, asked.out) == (0, f"{months[0].name} is read again by the next `churnwatch run`\n")
+    assert (asked.code, asked.out) == (
+        0,
+        f"{months[0].name} is read again by the next `churnwatch --home {home.path} run`\n",
+    )
     again = churnwatch("run", "--once", home=home)
     assert again.out.startswith("run 2 done: Nothing new to learn from: no labelled row that was not there before.\n")
     assert "300 of 300 rows are duplicates" in again.out

@@ -64,7 +64,8 @@ def test_before_the_first_run_there_is_one_line_for_what_is_not_there_yet(
     result = churnwatch(*command.replace("a.csv", str(months[0])).split(), home=home)
     assert result.code == 1
     assert (
-        result.line == "churnwatch: churnwatch.db: no ledger yet; it is made by the first run (churnwatch run --once)."
+        result.line == "churnwatch: churnwatch.db: no ledger yet; it is made by the first run"
+        f" (churnwatch --home {home.path} run --once)."
     )
     assert not home.ledger.exists()
 
@@ -196,7 +197,7 @@ def test_a_file_that_cannot_be_used_is_quarantined_with_a_reason_and_status_says
     result = churnwatch("run", "--once", home=home)
     assert "Traceback" not in result.err
     assert result.code == 0
-    assert "Nothing was ingested: see the reasons with `churnwatch files`." in result.out
+    assert f"Nothing was ingested: see the reasons with `churnwatch --home {home.path} files`." in result.out
     listed = churnwatch("files", "--state", state, home=home)
     assert listed.code == 0
     assert "bad.csv" in listed.out

@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from churnwatch.daemon.cli import guarded
+from churnwatch.daemon.customer_commands import called
 from churnwatch.pipeline.bucketing import SHAPE
 from churnwatch.pipeline.campaigns import CAMPAIGNS
 from churnwatch.pipeline.csv_file import write_csv
@@ -98,7 +100,7 @@ def test_some_of_a_bucket_are_shown_and_how_many_more_there_are(said: Callable[.
 def test_in_a_terminal_reasons_are_wrapped_within_its_width_beside_large_amounts(
     said: Callable[..., str], home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    why = "contract: Month-to-month (+0.9; as is typical), tenure: 1 (+0.8; typical: 28)"
+    why = "contract: Month-to-month (+0.9; typical), tenure: 1 (+0.8; typical: 28)"
     rows = [_customer("0001-ABCDE", "A", 0.9, expected_loss=1720.5, offer="call", expected_profit=1090.25, raises=why)]
     path = home / "predictions" / "run-00002-calls.parquet"
     pyarrow.parquet.write_table(pa.Table.from_pylist(rows, schema=SHAPE), path)
@@ -108,6 +110,51 @@ def test_in_a_terminal_reasons_are_wrapped_within_its_width_beside_large_amounts
     assert "typical: 28)" in " ".join(listed.split())
     assert max(map(len, f"place {listed}".splitlines())) <= 100
     assert "This is what the model sees" in said()
+
+
+def test_a_bucket_may_be_written_small(said: Callable[..., str]) -> None:
+    assert said("--bucket", "b") == said("--bucket", "B")
+
+
+def test_an_offer_that_is_made_in_a_call_says_so_once(said: Callable[..., str], home: Path) -> None:
+    assert "call  " in said().partition("offer  ")[2]
+    assert "(by call)" not in said()
+    with Ledger.open(home / "churnwatch.db") as ledger:
+        ledger.add(replace(CALL, offer="half price"))
+    assert "half price (by call)  10%" in said()
+
+
+def test_what_is_lost_has_a_minus_in_the_list_and_a_hyphen_in_the_csv(said: Callable[..., str], home: Path) -> None:
+    with Ledger.open(home / "churnwatch.db") as ledger:
+        ledger.add(replace(CALL, offer="half price", profit_at_half=-1373.0))
+    assert " −1,373 " in said()
+
+
+def test_reasons_of_one_customer_stand_on_lines_of_bearable_width(said: Callable[..., str], home: Path) -> None:
+    why = ", ".join(f"column number {number}: value (+0.{number}; typical)" for number in range(9))
+    table = pa.Table.from_pylist([_customer("long", "A", 0.9, raises=why)], schema=SHAPE)
+    pyarrow.parquet.write_table(table, home / "predictions" / "run-00002-calls.parquet")
+    lines = said("long").partition("why: ")[2].splitlines()
+    assert max(map(len, lines)) <= 100
+    assert " ".join(" ".join(lines).split()) == why
+
+
+def test_what_to_type_next_finds_the_home_that_was_given(
+    said: Callable[..., str], home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = said().splitlines()[-1]
+    assert last == f"More of one of them: churnwatch --home {home} explain ID, churnwatch --home {home} customers ID."
+    monkeypatch.chdir(home)
+    guarded(["customers"])
+    assert capsys.readouterr().out.endswith(": churnwatch explain ID, churnwatch customers ID.\n")
+    monkeypatch.setenv("CHURNWATCH_HOME", str(home))
+    guarded(["customers"])
+    assert capsys.readouterr().out.endswith(": churnwatch explain ID, churnwatch customers ID.\n")
+
+
+def test_a_run_says_in_a_line_what_it_made_of_the_call_list(home: Path) -> None:
+    assert called(home, 2) == ["call list: 1 in A, 2 in B, 1 in C. Whom to call first, and why: churnwatch customers"]
+    assert called(home, 1) == []
 
 
 def test_as_json_all_of_it_is_there(said: Callable[..., str]) -> None:
@@ -125,7 +172,7 @@ def test_as_csv_no_text_is_run_by_a_spreadsheet(said: Callable[..., str]) -> Non
 def test_a_customers_history_goes_back_to_before_there_were_buckets(said: Callable[..., str]) -> None:
     found = json.loads(said("=1+1", "--json"))["history"]
     assert [(row["run"], row["probability"], row.get("bucket")) for row in found] == [(2, 0.9, "A"), (1, 0.2, None)]
-    *_, newest, before, why, held = said("1e5").splitlines()
+    *_, newest, before, _, why, held = said("1e5").splitlines()
     assert (newest[0], before[0]) == ("2", "1")
     assert (why, held) == ("why: tenure: 3", "held back by: age: 70")
     assert len(json.loads(said("1e5", "--json", "--top", "1"))["history"]) == 1
@@ -146,10 +193,10 @@ def test_what_was_done_for_a_customer_is_shown_newest_first(said: Callable[..., 
     assert "done for them" not in said("8")
 
 
-def test_who_is_not_there_is_told_so_without_a_word_of_the_id(said: Callable[..., str]) -> None:
+def test_who_is_not_there_is_told_so_without_a_word_of_the_id(said: Callable[..., str], home: Path) -> None:
     assert said("nobody", code=1) == (
         "churnwatch: the last 2 runs predicted no customer with that id; who is known to have left is not predicted."
-        " Ids are those in: churnwatch customers\n"
+        f" Ids are those in: churnwatch --home {home} customers\n"
     )
 
 

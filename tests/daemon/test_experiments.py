@@ -99,7 +99,7 @@ def test_what_cannot_be_tried_is_one_line(own: Home, churnwatch: Churnwatch) -> 
     none = churnwatch(*home, "experiments", "9")
     assert (none.code, none.line) == (
         1,
-        "churnwatch: experiment 9: there is none. See them all: churnwatch experiments",
+        f"churnwatch: experiment 9: there is none. See them all: churnwatch --home {own.path} experiments",
     )
 
 

@@ -114,7 +114,7 @@ def test_an_old_champion_is_refreshed_by_what_is_not_worse_by_a_share() -> None:
     gate = Gate(metric="mae", max_age_runs=3, not_worse=0.02)
     evidence = decide(y, champion, slightly, gate, age_runs=3)
     assert evidence.decision is Decision.REFRESHED
-    assert "not to be worse than it by 2 % (5th percentile of the difference -1.0" in evidence.sentence
+    assert "not to be worse than it by 2 % (5th percentile of the difference −1.0" in evidence.sentence
     assert decide(y, champion, y + 1.03 * (champion - y), gate, age_runs=3).decision is Decision.KEPT
 
 

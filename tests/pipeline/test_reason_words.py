@@ -27,14 +27,14 @@ def test_reasons_are_said_on_both_sides_with_the_typical_value() -> None:
 
 
 def test_what_does_next_to_nothing_is_not_said_and_a_typical_value_is_called_so() -> None:
-    assert in_words(REASONS[3:], names={}, top=3).raises == "gender: Male (+0.2; as is typical)"
+    assert in_words(REASONS[3:], names={}, top=3).raises == "gender: Male (+0.2; typical)"
     assert in_words(REASONS[4:], names={}, top=3).raises == ""
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
     [(3.0, "3"), (70.35, "70.35"), (1234567.5, "1.23457e+06"), (None, NO_VALUE), (float("nan"), NO_VALUE),
-     (-0.5, "-0.5"), ("a\nb\x1b[31m", "a b [31m"), ("x" * 99, "x" * 59 + "…")],
+     (-0.5, "−0.5"), ("a\nb\x1b[31m", "a b [31m"), ("x" * 99, "x" * 59 + "…")],
 )  # fmt: skip
 def test_a_value_is_shown_on_one_line(value: object, text: str) -> None:
     assert shown(value) == text
@@ -52,7 +52,7 @@ def test_a_contribution_has_a_sign(contribution: float, amounts: bool, text: str
 def test_the_typical_number_is_the_median(values: list[int]) -> None:
     numbers = np.array(values, dtype=np.float64)
     expected = np.quantile(numbers, 0.5, method="inverted_cdf")
-    assert typical(bins.of_numbers("n", numbers)) == f"{expected:.0f}"
+    assert typical(bins.of_numbers("n", numbers)) == f"{expected:.0f}".replace("-", "−")
 
 
 def test_the_typical_text_is_the_most_frequent_one() -> None:

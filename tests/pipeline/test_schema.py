@@ -5,8 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from churnwatch.pipeline.errors import SettingsError
-from churnwatch.pipeline.schema import ROW_COLUMNS, Schema
-from churnwatch.pipeline.settings import ColumnType
+from churnwatch.pipeline.feature_step import widened
+from churnwatch.pipeline.schema import ROW_COLUMNS, Schema, from_settings
+from churnwatch.pipeline.settings import ColumnType, parse
+from tests.helpers.sources_world import SETTINGS
 
 MakeSchema = Callable[..., Schema]
 ALL = {"id": "text", "day": "date", "n": "number", "i": "integer", "t": "text", "bad": "text", "left": "text"}
@@ -56,6 +58,12 @@ def test_an_id_is_a_text_whatever_it_was_declared_as(make_schema: MakeSchema) ->
         ({"n": "number", "left": "text"}, {"exclude": ("n",)}, "none is left to learn from"),
         ({"n": "number", "N": "text", "left": "text"}, {}, "`N` and `n` differ in case only"),
         ({"n": "number", "": "text", "left": "text"}, {}, "a column has no name"),
+        (
+            {"tenure": "number", "left": "text"},
+            {"names": {"tenur": "months as a customer"}},
+            "names: the data has no column `tenur`; did you mean `tenure`?",
+        ),
+        ({"n": "number", "left": "text"}, {"names": {"tenure": "months"}}, "no column `tenure`; it has n, left"),
     ],
 )
 def test_what_cannot_be_used_is_a_setting_to_mend(
@@ -80,3 +88,12 @@ def test_other_names_are_free(make_schema: MakeSchema, name: str) -> None:
 def test_a_long_list_of_columns_is_cut(make_schema: MakeSchema) -> None:
     with pytest.raises(SettingsError, match=r"it has c0, .*c11, …\.$"):
         make_schema({f"c{i}": "text" for i in range(20)})
+
+
+def test_features_of_sources_may_have_words_and_those_that_are_not_there_may_not() -> None:
+    given = parse(f"{SETTINGS}names: {{visits_count_30d: visits a month, id: customer}}\n", "settings.yaml")
+    assert "visits_count_30d" in widened(from_settings(given, given.declared), given).columns
+    wrong = parse(f"{SETTINGS}names: {{visits_cuont_30d: visits a month}}\n", "settings.yaml")
+    schema = from_settings(wrong, wrong.declared)
+    with pytest.raises(SettingsError, match=r"no column `visits_cuont_30d`; did you mean `visits_count_30d`\?"):
+        widened(schema, wrong)

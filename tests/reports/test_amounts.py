@@ -38,7 +38,7 @@ def test_the_chart_of_tenths_has_what_came_beside_what_was_expected() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [(41.2, "41.20"), (0.0, "0.00"), (0.01324, "0.01324"), (1204.5, "1,204.50"), (52391.4, "52,391"),
-     (-7.5, "-7.50"), (3e14, "3e+14"), (math.inf, "inf")],
+     (-7.5, "−7.50"), (3e14, "3e+14"), (math.inf, "inf")],
 )  # fmt: skip
 def test_amounts_are_written_with_the_digits_that_matter(value: float, said: str) -> None:
     assert METRICS["mae"].shown(value) == said

@@ -263,6 +263,9 @@ def test_what_is_printed_is_dark_on_white_without_what_only_a_screen_can_use(sho
     assert dark < 200
     assert not seen.locator(".contents").is_visible()
     assert not seen.locator(".tools").first.is_visible()
+    head = "document.querySelector('.tall thead th')"  # what sticks, or holds buttons, is on the first page only
+    assert seen.evaluate(f"getComputedStyle({head}).position") == "static"
+    assert seen.evaluate(f"getComputedStyle({head}.querySelector('button')).display") == "contents"
 
 
 def test_dark_and_light_are_each_drawn_in_their_own_colours(show: Show) -> None:
@@ -310,6 +313,7 @@ def test_the_call_list_is_filtered_and_saved_as_it_is_shown(show: Show) -> None:
     assert waited.value.suggested_filename == "call-list-run-2.csv"
     [head, first, second] = list(csv.reader(Path(waited.value.path()).read_text("utf-8-sig").splitlines()))
     assert (head[1], first[1], second[1]) == ("Customer", "c-1", "'=1+1")
+    assert "tech support (-0.4)" in first[-1]
 
 
 def groups(book: Any) -> None:

@@ -14,11 +14,23 @@ from estimated import request
 
 from churnwatch.pipeline.clock import iso
 from churnwatch.pipeline.ledger.reader import Reader
-from churnwatch.pipeline.records import Decision
+from churnwatch.pipeline.records import (
+    Bucket,
+    Bucketing,
+    BucketMove,
+    Call,
+    CohortMonth,
+    Decision,
+    Explanation,
+    GroupCount,
+    Importance,
+    MonthlyChurn,
+    OfferMade,
+)
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports.build import SECTIONS, build
 from churnwatch.reports.data import gather
-from tests.reports.conftest import BEGIN, COUNTS, NOW, STEPS, Book, FakeCheck, FakeFinding, opened, page, read
+from tests.reports.conftest import BEGIN, COUNTS, NOW, STEPS, Book, FakeCheck, FakeFinding, curve, opened, page, read
 
 HOSTILE = ("<script>alert(1)</script>.csv", "\"'><img src=x onerror=alert(1)>.csv", "two\nlines{{ 7*7 }}\u202e.csv")
 
@@ -314,9 +326,37 @@ def many_runs(book: Book, number: int) -> None:
     )
 
 
-def test_a_history_of_5000_runs_stays_small_and_quick(home: Home) -> None:
+def sorted_customers(book: Book, number: int, *, why: str) -> None:
+    """Write how every run sorted 100,000 customers; of the newest all that a report can say of them.
+
+    Args:
+        book: with so many runs.
+        number: of runs.
+        why: the reasons of each customer on the call list.
+    """
+    add, new, at = book.ledger.add_all, range(1, number + 1), iso(BEGIN)
+    with book.ledger.transaction():
+        add(Bucketing(n, 1, at, f"calls-{n}.parquet", "0", 100_000, "profit", "`fee` a month", 12, 0, n - 1 or None)
+            for n in new)  # fmt: skip
+        add(Bucket(n, letter, 30_000, 0.5, 9e3, 9e6, 1e6, 5e5, 15e5, 4e7) for n in new for letter in "ABC")
+        add(BucketMove(n, before, now, 900) for n in new for before in ("A", None) for now in ("B", None)
+            if before or now)  # fmt: skip
+        add(each for n in range(max(1, number - 50), number + 1) for each in curve(n, 1, rows=1000, leavers=300))
+        add(Call(n, place, f"customer-{place:06}", "A", "B", 0.8, 640.0, "phone", 153.5, why, why)
+            for n in range(max(1, number - 1), number + 1) for place in range(1, 2000))  # fmt: skip
+        add(GroupCount(number, 1, f"c{c}", f"{value}", 500, 90, 80, 40) for c in range(40) for value in range(5))
+        add([Explanation(number, 1, "exact", "reasons.parquet", "0", 100_000, -1.0, None, at)])
+        add(Importance(number, 1, f"c{c}", 0.8, 0.02, 0.01, 0.03) for c in range(300))
+        add(OfferMade(number, f"offer {n}", "20%", 8.0, 0.25, 1.0, 1, 20, 7, 300.0, 100.0, 500.0, 100.0, 500.0, 900.0,
+                      0.4, 0.3, 0.2) for n in range(12))  # fmt: skip
+        add(MonthlyChurn(number, f"{2000 + m // 12}-{m % 12 + 1:02}", 90_000, 900, 0.1, 0.09, 0.11) for m in range(300))
+        add(CohortMonth(number, f"2026-{c:02}", f"2026-{m:02}", 900, 9) for c in range(1, 13) for m in range(c, 13))
+
+
+def test_a_history_of_5000_runs_with_100000_customers_stays_small_and_quick(home: Home) -> None:
     with opened(home) as book:
         many_runs(book, 5000)
+        sorted_customers(book, 5000, why="months as a customer: 1 (+0.6; typical: 28), " * 3)
     with Reader.open(home.ledger) as reader:
         begun = time.process_time()
         text = build(home, reader, now=NOW).read_text(encoding="utf-8")
@@ -325,6 +365,20 @@ def test_a_history_of_5000_runs_stays_small_and_quick(home: Home) -> None:
     assert took < 3
     assert "The newest 60 of 5,000 runs" in text
     assert "The newest 200 of 5,000 files" in text
+    assert "The first 500 customers to call of 1,999," in text
+    for drawn in ("ROC", "Gain", "Profit", "Who moved since run 4999", "How far each column moves", "cohorts"):
+        assert drawn in text
+
+
+@pytest.mark.parametrize("sign", ["\N{HIRAGANA LETTER A}", "&"])
+def test_reasons_in_an_alphabet_that_takes_room_leave_out_those_called_last(book: Book, sign: str) -> None:
+    book.learn()
+    sorted_customers(book, 1, why=sign * 300)
+    text = page(book)
+    shown = re.search(r"The first (\d+) customers to call of 1,999,", text)
+    assert shown is not None
+    assert 50 < int(shown[1]) < 500
+    assert len(text.encode()) < 1_000_000
 
 
 def test_long_and_many_texts_keep_the_page_small(book: Book) -> None:

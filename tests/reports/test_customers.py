@@ -19,7 +19,7 @@ from churnwatch.pipeline.records import (
     OfferMade,
 )
 from churnwatch.reports.cohorts import cohort_table
-from churnwatch.reports.customers_part import earnings, sorted_customers
+from churnwatch.reports.customers_part import earnings, reasons, sorted_customers
 from tests.reports.conftest import Book, page
 from tests.reports.test_curves import CURVES
 
@@ -72,12 +72,19 @@ def test_the_page_says_who_may_leave_why_and_what_came_of_it(book: Book) -> None
         in text
     )
     assert "5 customers came into A, mostly by contract (+0.6)." in text
-    assert "7 more in B would be worth a phone, and no call is left." in text
+    assert "7 more in B would be worth the offer “phone”, but no call is left for them." in text
     for said in ("month-to-month contract (+1.2)", "was B", 'data-file="call-list-run-2.csv"', 'id="moves-wide-title"',
                  'id="importance-title"', 'id="permutation-title"', 'id="profit-title"', 'id="churn-wide-title"',
                  "No evidence", "10.0 points", "3,192"):  # fmt: skip
         assert said in text
     assert "&lt;b&gt;x&lt;/b&gt;" in text
+
+
+def test_what_counts_is_called_as_in_the_reasons(book: Book) -> None:
+    customers(book)
+    found = reasons(book.ledger, {"tenure": "months as a customer"})
+    assert found is not None
+    assert [row.column for row in found.rows.shown] == ["months as a customer", "fee"]
 
 
 def test_a_model_that_is_not_explained_exactly_says_so(book: Book) -> None:

@@ -29,7 +29,10 @@ def test_the_headline_says_what_serves_since_when_and_how_good_it_is(book: Book)
     book.learn(f1=0.5432)
     found = report(book)
     assert found.headline.title == "v1 serves since 3 Jan."
-    assert found.headline.standfirst == "F1 .54 on 100 customers it never saw. Nothing needs you."
+    assert found.headline.standfirst == (
+        "F1 .54 on 100 customers it never saw: it named 54 % of those who left, and 54 % of those it named did leave."
+        " Nothing needs you."
+    )
 
 
 def test_the_headline_speaks_of_rows_where_customers_have_several_and_of_the_year_where_it_is_another(

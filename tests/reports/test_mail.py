@@ -39,7 +39,7 @@ HOSTILE = (
 
 def _weekly(*customers: MailCustomer, **other: object) -> Weekly:
     given = {"home": "telco", "week": "2026-W48", "run": 7, "predicted_at": AT, "file": "predictions/run-00007.csv",
-             "amounts": False, "within": "", "known": 100, "at_risk": len(customers), "in_bucket": (),
+             "amounts": False, "within": "", "known": 100, "at_risk": len(customers), "in_bucket": (), "offered": None,
              "expected_leavers": 1.0, "expected_loss": None, "value": None, "customers": customers,
              "model": "v1 said this.", "changes": ("Nothing.",), "attention": (), **other}  # fmt: skip
     return Weekly(**given)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def test_it_opens_as_a_text_a_page_that_says_the_same_and_a_list() -> None:
                   expected_profit=210.2, raises="month-to-month contract (+1.2)", lowers="support (-0.4)", is_new=True),
         _customer("Ümläut GmbH", place=2, bucket="B", risk=0.5),
     ]  # fmt: skip
-    weekly = _weekly(*customers, in_bucket=(("A", 1), ("B", 1), ("C", 98)), expected_loss=1900.0,
+    weekly = _weekly(*customers, in_bucket=(("A", 1), ("B", 1), ("C", 98)), offered=0, expected_loss=1900.0,
                      changes=("v2 serves.",), attention=("run 3 failed",))  # fmt: skip
     message = _opened(weekly)
     assert [part.get_content_type() for part in message.walk()] == [
@@ -141,7 +141,7 @@ def test_it_opens_as_a_text_a_page_that_says_the_same_and_a_list() -> None:
     for fact in (
         "2 customers at risk, 1 to call first",
         "Of 100 current customers, 2 are at risk; by their probabilities",
-        "1 to call (A), 1 to make an offer (B), 98 to thank (C)",
+        "1 to call (A), 1 on the fence (B, none of them with an offer), 98 to thank (C)",
         "At stake with those at risk: 1,900",
         "v2 serves.",
         "run 3 failed",
