@@ -389,9 +389,8 @@ def customers(home: Path, customer: str | None, bucket: str | None, top: int | N
     if customer is not None:
         if bucket is not None or csv_:
             raise UsageError("one customer's history goes neither with --bucket nor with --csv.")
-        rows, done = found.history(home, customer, top=top), found.done_for(home, customer)
-        both = {"history": rows, "campaigns": done}
-        click.echo(listings.as_json(both) if json_ else found.history_in_words(customer, rows, done))
+        both = found.of_one(home, customer, top=top)
+        click.echo(listings.as_json(both) if json_ else found.history_in_words(customer, **both))
     elif csv_:
         click.echo(found.as_csv(home, bucket=bucket, top=top), nl=False)
     else:
