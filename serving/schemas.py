@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from churnwatch.pipeline.settings import ColumnType
-from churnwatch.serving.fields import Field
+from churnwatch.serving.fields import LARGEST, Field
 from churnwatch.serving.release import Release
 
 JsonSchema = dict[str, Any]
@@ -50,12 +49,12 @@ def _allowed(field: Field) -> list[Any]:
 
 
 def _bounds(field: Field) -> JsonSchema:
-    """Return between what a number must be: by the settings, else what a double holds."""
+    """Return between what a number must be: by the settings, and as the model can take it."""
     if not field.is_number:
         return {}
     low, high = field.checks.min, field.checks.max
-    largest = sys.float_info.max
-    return {"minimum": -largest if low is None else low, "maximum": largest if high is None else high}
+    return {"minimum": -LARGEST if low is None else max(low, -LARGEST),
+            "maximum": LARGEST if high is None else min(high, LARGEST)}  # fmt: skip
 
 
 def _usual(field: Field) -> JsonSchema:
