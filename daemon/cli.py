@@ -468,6 +468,21 @@ def serve(home: Path, host: str | None, port: int | None) -> int:
     return 0 if serve_commands.serve(home, host=host, port=port, tell=click.echo) else EXPECTED
 
 
+@cli.command("api-returns", example="churnwatch api-returns -o apireturns.json")
+@click.option("--url", metavar="URL", help="Of the server (default: where the settings say that it listens).")
+@click.option("-o", "--output", type=_FILE, default=Path("apireturns.json"), show_default=True, help="Where to.")
+@click.pass_obj
+def api_returns(home: Path, url: str | None, output: Path) -> None:
+    """Ask each route of a running server once, and write what it answers."""
+    from churnwatch.daemon import api_returns as asked
+    from churnwatch.daemon.listings import as_json
+    from churnwatch.pipeline.files import write_text
+
+    found = asked.gather(home, url)
+    write_text(output, as_json(found) + "\n")
+    click.echo(asked.in_words(found, output))
+
+
 @cli.command(example="churnwatch packages")
 @click.option("--last", is_flag=True, help="Show the last result without checking now.")
 @click.pass_obj
