@@ -118,13 +118,8 @@ def _as_csv(customer: Mapping[str, Any]) -> bytes:
 def _ask(server: str, call: _Call) -> dict[str, Any]:
     if not server.startswith(("http://", "https://")):
         raise SettingsError(f"--url {server}: begins with neither http:// nor https://.")
-    request = urllib.request.Request(server + call.path, data=call.body)  # noqa: S310 - the scheme was looked at
-    if call.media_type is not None:
-        request.add_header("Content-Type", call.media_type)
-    if key := os.environ.get(KEY):
-        request.add_unredirected_header("Authorization", f"Bearer {key}")
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
+        with urllib.request.urlopen(_request(server, call), timeout=_TIMEOUT_S) as response:  # noqa: S310
             return _told(response.status, response.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -132,6 +127,15 @@ def _ask(server: str, call: _Call) -> dict[str, Any]:
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "reason", None) or type(error).__name__
         raise NotFoundError(f"{server}: no server answers there ({why}). Start it: churnwatch serve.") from None
+
+
+def _request(server: str, call: _Call) -> urllib.request.Request:
+    request = urllib.request.Request(server + call.path, data=call.body)  # noqa: S310 - the scheme was looked at
+    if call.media_type is not None:
+        request.add_header("Content-Type", call.media_type)
+    if key := os.environ.get(KEY):
+        request.add_unredirected_header("Authorization", f"Bearer {key}")
+    return request
 
 
 def _told(status: int, body: bytes) -> dict[str, Any]:

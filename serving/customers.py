@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from http import HTTPStatus
 from typing import Annotated
 
@@ -54,9 +53,9 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a campaign did for a customer; `treated` is 0 where they were kept as a control."""
+    """What a campaign did for a customer, on which day; `treated` is 0 where they were kept as a control."""
 
-    at: date
+    at: str
     action: str
     treated: int | None
 
@@ -97,7 +96,7 @@ def router(home: Home) -> APIRouter:
 
 def _told(identity: str, history: Sequence[Row], done: Sequence[Row], newest: int | None) -> Customer:
     said = tuple(_said(row) for row in history)
-    campaigns = tuple(Done(row["date"], row["action"], row["treated"]) for row in done)
+    campaigns = tuple(Done(f"{row['date']:%Y-%m-%d}", row["action"], row["treated"]) for row in done)
     return Customer(identity, said[0].run == newest, said, campaigns)
 
 
