@@ -394,9 +394,8 @@ def customers(home: Path, customer: str | None, bucket: str | None, top: int | N
     if customer is not None:
         if bucket is not None or csv_:
             raise UsageError("one customer's history goes neither with --bucket nor with --csv.")
-        rows, done = found.history(home, customer, top=top), found.done_for(home, customer)
-        both = {"history": rows, "campaigns": done}
-        click.echo(listings.as_json(both) if json_ else found.history_in_words(customer, rows, done))
+        both = found.of_one(home, customer, top=top)
+        click.echo(listings.as_json(both) if json_ else found.history_in_words(customer, **both))
     elif csv_:
         click.echo(found.as_csv(home, bucket=bucket, top=top), nl=False)
     else:
@@ -472,6 +471,21 @@ def serve(home: Path, host: str | None, port: int | None) -> int:
 
     logs.set_up()
     return 0 if serve_commands.serve(home, host=host, port=port, tell=click.echo) else EXPECTED
+
+
+@cli.command("api-returns", example="churnwatch api-returns -o apireturns.json")
+@click.option("--url", metavar="URL", help="Of the server (default: where the settings say that it listens).")
+@click.option("-o", "--output", type=_FILE, default=Path("apireturns.json"), show_default=True, help="Where to.")
+@click.pass_obj
+def api_returns(home: Path, url: str | None, output: Path) -> None:
+    """Ask each route of a running server once, and write what it answers."""
+    from churnwatch.daemon import api_returns as asked
+    from churnwatch.daemon.listings import as_json
+    from churnwatch.pipeline.files import write_text
+
+    found = asked.gather(home, url)
+    write_text(output, as_json(found) + "\n")
+    click.echo(asked.in_words(found, output))
 
 
 @cli.command(example="churnwatch packages")

@@ -11,12 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet
 
 from churnwatch.daemon.listings import filled, moment, table
-from churnwatch.pipeline import settings
-from churnwatch.pipeline.campaigns import CAMPAIGNS
-from churnwatch.pipeline.datasets import paths
+from churnwatch.pipeline import customer_files, one_customer, settings
 from churnwatch.pipeline.errors import DataError, NotFoundError
 from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.ledger.reader import Reader
@@ -25,7 +22,6 @@ from churnwatch.pipeline.move_words import why_moved
 from churnwatch.pipeline.reason_words import NO_PROMISE
 from churnwatch.pipeline.records import Bucketing
 from churnwatch.pipeline.settings import Home
-from churnwatch.pipeline.settings_campaigns import OF_CAMPAIGNS
 
 Row = Mapping[str, Any]
 SHOWN = 20
@@ -81,17 +77,10 @@ def _newest(home: Home, ledger: Reader) -> Bucketing:
 
 
 def _listed(home: Home, head: Bucketing, bucket: str | None) -> pa.Table:
-    found = _read(home.predictions / head.path)
+    found = customer_files.told(home.predictions / head.path)
     places = pa.array(range(1, len(found) + 1))
     listed = found.add_column(0, "place", places)
     return listed if bucket is None else listed.filter(pc.equal(listed["bucket"], bucket))
-
-
-def _read(path: Path, **options: Any) -> pa.Table:
-    try:
-        return pyarrow.parquet.read_table(path, **options)
-    except (OSError, pa.ArrowInvalid):
-        raise DataError(f"{path}: gone or damaged; the next run that brings rows writes a new one.") from None
 
 
 def as_csv(folder: Path, *, bucket: str | None, top: int | None) -> str:
@@ -283,52 +272,28 @@ def _cell(column: str, value: Any) -> str | None:
 # -- one customer ----------------------------------------------------------------------------------------------
 
 
-def history(folder: Path, identity: str, *, top: int | None) -> list[dict[str, Any]]:
-    """Return what the newest runs said of one customer, newest first.
+def of_one(folder: Path, identity: str, *, top: int | None) -> dict[str, Any]:
+    """Return what the newest runs said of one customer, and what was done, newest first.
 
     Raises:
         NotFoundError: none of them knows such a customer.
     """
     home = settings.load(folder)
     with Reader.open(home.ledger) as ledger:
-        runs = customers.files(ledger, top or SHOWN)
-    found = [{**run, **row} for run in runs if (row := _of_one(home.predictions / run["path"], identity)) is not None]
-    if not found:
-        when = "run" if len(runs) == 1 else f"{len(runs)} runs"
-        raise NotFoundError(f"the last {when} predicted no customer with that id; who is known to have left is not"
-                            " predicted. Ids are those in: churnwatch customers")  # fmt: skip
-    return found
+        history = one_customer.history(home, ledger, identity, runs=top or SHOWN)
+        return {"history": history, "campaigns": one_customer.done_for(home, ledger, identity)}
 
 
-def done_for(folder: Path, identity: str) -> list[dict[str, Any]]:
-    """Return what the files of campaigns say was done for one customer, newest first: date, action, treated."""
-    home = settings.load(folder)
-    with Reader.open(home.ledger) as ledger:
-        parts = paths(home, ledger, CAMPAIGNS)
-    wanted = {"columns": list(OF_CAMPAIGNS), "filters": [(home.settings.id, "=", identity)]}
-    found = [row for part in parts for row in _read(part, **wanted).to_pylist()]
-    return sorted(found, key=lambda row: (row["date"], row["action"]), reverse=True)
-
-
-def _of_one(path: Path, identity: str) -> dict[str, Any] | None:
-    try:
-        names = pyarrow.parquet.read_schema(path).names
-    except (OSError, pa.ArrowInvalid):
-        return None  # of that run nothing is known any more
-    rows: list[dict[str, Any]] = _read(path, filters=[(names[0], "=", identity)]).to_pylist()
-    return {"id": identity, **{key: value for key, value in rows[0].items() if key != names[0]}} if rows else None
-
-
-def history_in_words(identity: str, rows: Sequence[Row], done: Sequence[Row]) -> str:
+def history_in_words(identity: str, history: Sequence[Row], campaigns: Sequence[Row]) -> str:
     """Return one customer's history for the terminal, newest first, the newest reasons, and what was done."""
     columns = {
         "run": "run", "created_at": "began (UTC)", "version": "model", "probability": "probability",
         "amount": "amount", "bucket": "bucket", "expected_loss": "expected loss", "offer": "offer",
         "expected_profit": "earns",
     }  # fmt: skip
-    said = [filled(f"{word}: {rows[0][side]}") for side, word in (("raises", "why"), ("lowers", "held back by"))
-            if rows[0].get(side)]  # fmt: skip
-    return "\n".join([identity, "", _listing(columns, rows), *([""] if said else []), *said, *_done(done)])
+    said = [filled(f"{word}: {history[0][side]}") for side, word in (("raises", "why"), ("lowers", "held back by"))
+            if history[0].get(side)]  # fmt: skip
+    return "\n".join([identity, "", _listing(columns, history), *([""] if said else []), *said, *_done(campaigns)])
 
 
 def _done(rows: Sequence[Row]) -> list[str]:

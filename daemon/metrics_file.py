@@ -9,12 +9,12 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from churnwatch.daemon import attention
-from churnwatch.pipeline import files
+from churnwatch.pipeline import exposition, files
 from churnwatch.pipeline.clock import from_iso
+from churnwatch.pipeline.exposition import Family, Sample
 from churnwatch.pipeline.ledger import customers, notices
 from churnwatch.pipeline.ledger.reader import Reader, Row
 from churnwatch.pipeline.metrics import METRICS
@@ -24,16 +24,6 @@ from churnwatch.pipeline.shares import f1_interval
 
 log = logging.getLogger("churnwatch.metrics")
 _COUNTS = ("true_positives", "false_positives", "false_negatives")
-Sample = tuple[dict[str, str], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric: its name without `churnwatch_`, what it is, and its samples, each labels and a value."""
-
-    name: str
-    help: str
-    samples: Sequence[Sample]
 
 
 def write(home: Home, ledger: Reader, *, now: datetime) -> None:
@@ -42,34 +32,9 @@ def write(home: Home, ledger: Reader, *, now: datetime) -> None:
     if target is None:
         return
     try:
-        files.write_text(target, text(families(home, ledger, now=now)))
+        files.write_text(target, exposition.text(families(home, ledger, now=now)))
     except OSError as error:
         log.error("metrics_file: %s cannot be written (%s)", target, error.strerror)  # noqa: TRY400 - expected
-
-
-def text(found: Sequence[Family]) -> str:
-    """Return families in the exposition format; those without samples are left out."""
-    lines = []
-    for family in found:
-        if family.samples:
-            name = f"churnwatch_{family.name}"
-            lines += [f"# HELP {name} {family.help}", f"# TYPE {name} gauge"]
-            lines += [f"{name}{_labels(labels)} {_number(value)}" for labels, value in family.samples]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _labels(labels: dict[str, str]) -> str:
-    if not labels:
-        return ""
-    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else repr(float(value))
 
 
 def families(home: Home, ledger: Reader, *, now: datetime) -> list[Family]:

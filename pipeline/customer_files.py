@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
 
 from churnwatch.pipeline import files
+from churnwatch.pipeline.errors import DataError
 
 
 def write(table: pa.Table, target: Path) -> str:
@@ -27,3 +29,15 @@ def read(path: Path, ids: Sequence[str]) -> pa.Table:
     """
     id_ = pyarrow.parquet.read_schema(path).names[0]
     return pyarrow.parquet.read_table(path, filters=[(id_, "in", list(ids))])
+
+
+def told(path: Path, **options: Any) -> pa.Table:
+    """Return what a file holds, by pyarrow's options for a part of it, for somebody who asks.
+
+    Raises:
+        DataError: it is gone or damaged.
+    """
+    try:
+        return pyarrow.parquet.read_table(path, **options)
+    except (OSError, pa.ArrowInvalid):
+        raise DataError(f"{path}: gone or damaged; the next run that brings rows writes a new one.") from None

@@ -10,9 +10,21 @@ from importlib import metadata
 from fastapi import FastAPI
 
 from churnwatch.pipeline.settings import Home
-from churnwatch.serving import health, predicting, problems
+from churnwatch.serving import (
+    customers,
+    diagnostics,
+    health,
+    measuring,
+    openapi,
+    predicting,
+    problems,
+    scoring,
+    summaries,
+    versions,
+)
 from churnwatch.serving.bugs import Bugs
 from churnwatch.serving.release import Current
+from churnwatch.serving.traffic import Counting, Traffic
 
 
 def create(home: Home, *, keep: Callable[[Exception], object]) -> FastAPI:
@@ -29,11 +41,19 @@ def create(home: Home, *, keep: Callable[[Exception], object]) -> FastAPI:
             await following
 
     app = FastAPI(
-        title="churnwatch", version=metadata.version("churnwatch"), lifespan=lifespan, redoc_url=None,
+        title="churnwatch", version=metadata.version("churnwatch"), lifespan=lifespan,
         description="Predictions of the release of one home, and how it does.",
+        openapi_url=None, generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
+    traffic = Traffic()
     problems.install(app)
-    for router in (predicting.router(current), health.router(current)):
+    for router in (
+        predicting.router(current, traffic), customers.router(home), scoring.router(home, current),
+        versions.router(home, current), summaries.router(home), diagnostics.router(home),
+        measuring.router(current, traffic), health.router(current),
+    ):  # fmt: skip
         app.include_router(router)
+    openapi.install(app, current)
     app.add_middleware(Bugs, keep=keep)
+    app.add_middleware(Counting, traffic=traffic)
     return app

@@ -11,6 +11,7 @@ from churnwatch.pipeline.schema import NUMBERS, Schema
 from churnwatch.pipeline.settings import Column, ColumnType
 
 Value = str | float | None
+LARGEST = 1e30  # either way; beyond it what is computed with a number may no longer be one
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Field:
         number = _number(value)
         if number is None:
             return "not a number"
+        if abs(number) > LARGEST:
+            return f"beyond {LARGEST:g}, either way"
         if self.kind is ColumnType.INTEGER and not number.is_integer():
             return "not a whole number"
         if self.checks.min is not None and number < self.checks.min:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Literal
 
 from fastapi import APIRouter
 
@@ -12,18 +13,34 @@ from churnwatch.serving.predicting import in_use
 from churnwatch.serving.release import Current
 
 
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Which release answers, and why that is not the newest, where it is not."""
+
+    model: str
+    problem: str | None
+    status: Literal["ready"] = "ready"
+
+
 def router(current: Current) -> APIRouter:
     """Return both routes."""
     made = APIRouter(tags=["health"])
 
     @made.get("/healthz")
-    async def healthz() -> dict[str, str]:
+    async def healthz() -> Alive:
         """Say that the process answers."""
-        return {"status": "ok"}
+        return Alive()
 
     @made.get("/readyz", responses=problems.documented(HTTPStatus.SERVICE_UNAVAILABLE))
-    async def readyz() -> dict[str, Any]:
+    async def readyz() -> Ready:
         """Say which release answers, and why that is not the newest, where it is not."""
-        return {"status": "ready", "model": in_use(current).name, "problem": current.problem}
+        return Ready(in_use(current).name, current.problem)
 
     return made

@@ -12,11 +12,12 @@ from fastapi import APIRouter, Request, Response
 from churnwatch.serving import answers, problems
 from churnwatch.serving.problems import Problem
 from churnwatch.serving.release import Current, Release
+from churnwatch.serving.traffic import Traffic
 
 _AT_ONCE = 100  # customers; of more, the answer is computed beside other requests
 
 
-def router(current: Current) -> APIRouter:
+def router(current: Current, traffic: Traffic) -> APIRouter:
     """Return the route."""
     made = APIRouter()
 
@@ -32,6 +33,7 @@ def router(current: Current) -> APIRouter:
             found = await asyncio.to_thread(_answered, release, sent, explain=explain)
         else:
             found = _answered(release, sent if isinstance(sent, list) else [sent], explain=explain)
+        traffic.predicted(release.name, len(found))
         body = msgspec.json.encode(found if isinstance(sent, list) else found[0])
         return Response(body, media_type="application/json")
 

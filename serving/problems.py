@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+
+from churnwatch.pipeline.errors import ChurnwatchError, NotFoundError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -30,17 +33,15 @@ class Problem(Exception):  # noqa: N818 - the RFC's word
         super().__init__(detail)
         self.status, self.detail, self.fields = status, detail, tuple(fields)
 
+    def told(self) -> dict[str, Any]:
+        """Return what is said of it."""
+        fields = [{key: value for key, value in asdict(each).items() if value is not None} for each in self.fields]
+        return {"type": "about:blank", "title": self.status.phrase, "status": self.status.value, "detail": self.detail,
+                "fields": fields}  # fmt: skip
+
     def response(self, headers: dict[str, str] | None = None) -> Response:
         """Return it as an answer."""
-        told = {
-            "type": "about:blank",
-            "title": self.status.phrase,
-            "status": self.status.value,
-            "detail": self.detail,
-            "fields": [{key: value for key, value in asdict(each).items() if value is not None}
-                       for each in self.fields],
-        }  # fmt: skip
-        return Response(msgspec.json.encode(told), self.status.value, headers, MEDIA_TYPE)
+        return Response(msgspec.json.encode(self.told()), self.status.value, headers, MEDIA_TYPE)
 
 
 SCHEMA = {
@@ -68,14 +69,20 @@ SCHEMA = {
 }
 
 
-def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, object]]:
-    """Return how an OpenAPI document describes these answers."""
-    return {each.value: {"description": each.phrase, "content": {MEDIA_TYPE: {"schema": SCHEMA}}} for each in statuses}
+def documented(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Return how an OpenAPI document describes these answers; its component `Problem` is `SCHEMA`."""
+    return {each.value: {"description": each.phrase, "content": {MEDIA_TYPE: _example(each)}} for each in statuses}
+
+
+def _example(status: HTTPStatus) -> dict[str, Any]:
+    example = Problem(status, f"{status.description or status.phrase}.").told()
+    return {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
 
 
 def install(app: FastAPI) -> None:
     """Have every error that an app answers with be a problem."""
     app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(ChurnwatchError, _expected)
     app.add_exception_handler(HTTPException, _of_framework)
     app.add_exception_handler(RequestValidationError, _of_parameters)
 
@@ -83,6 +90,11 @@ def install(app: FastAPI) -> None:
 def _problem(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - what it is installed for
     return error.response()
+
+
+def _expected(_request: Request, error: Exception) -> Response:
+    unknown = isinstance(error, NotFoundError)
+    return Problem(HTTPStatus.NOT_FOUND if unknown else HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()
 
 
 def _of_framework(_request: Request, error: Exception) -> Response:

@@ -11,7 +11,6 @@ from notices_world import World, make_home, world
 from prometheus_client.parser import text_string_to_metric_families as read
 
 from churnwatch.daemon import alerts, metrics_file, work
-from churnwatch.daemon.metrics_file import Family
 from churnwatch.pipeline.records import Decision, Metric
 from churnwatch.pipeline.shares import f1_interval
 
@@ -82,12 +81,6 @@ def test_after_runs_all_is_there_and_true(at: World) -> None:
 class _Check:
     checked_at, packages, outdated, vulnerable, unknown, error = "2026-11-02T06:00:00.000Z", 60, 3, None, 0, None
     findings = ()
-
-
-def test_labels_are_escaped() -> None:
-    hostile = 'a"b\\c\nd'
-    [family] = read(metrics_file.text([Family("x", "About x.", [({"kind": hostile}, 1.5), ({"kind": "é"}, 2)])]))
-    assert [(sample.labels["kind"], sample.value) for sample in family.samples] == [(hostile, 1.5), ("é", 2.0)]
 
 
 def test_a_file_that_cannot_be_written_stops_nothing(at: World, caplog: pytest.LogCaptureFixture) -> None:

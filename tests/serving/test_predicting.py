@@ -58,6 +58,7 @@ def test_a_null_is_a_value_that_is_missing_and_not_assumed(client: TestClient, c
         ("tenure", -1, "below 0"),
         ("tenure", True, "not a number"),
         ("MonthlyCharges", 10**400, "not a number"),
+        ("TotalCharges", -1e300, "beyond 1e+30, either way"),
         ("Contract", 3, "not a text"),
         ("colour", "red", "no such field"),
     ],
