@@ -35,6 +35,7 @@ from churnwatch.pipeline.encoding import Columns, Encoder, UnreadableError
 from churnwatch.pipeline.fitting import margin_method
 from churnwatch.pipeline.margins import Margin
 from churnwatch.pipeline.model_files import Fitted
+from churnwatch.pipeline.records import CompiledForm
 
 Floats = npt.NDArray[np.float64]
 _AT_ONCE = 8192  # rows: what is made of them stays near the processor
@@ -147,16 +148,20 @@ class Compiled:
         return found.T
 
 
-def predictor(model: Fitted, known: Sequence[Bins] | None, *, why_not: str | None) -> Compiled | Original:
+def predictor(model: Fitted, known: Sequence[Bins] | None, compared: CompiledForm | None) -> Compiled | Original:
     """Return what answers for a model: its compiled form, or the model itself.
 
     Args:
         model: as `registry.load` gives it.
         known: how the columns of its training rows were spread, by its reference; None where that is lost.
-        why_not: why the compiled form may not be used, by the ledger (`ledger.compilations.why_not`); None: it may.
+        compared: how its compiled form compares with it, by the ledger; None where that was not looked at.
     """
     explained = contributions.explainer(model, known)
-    found = compiled(model, explained) if why_not is None else why_not
+    if compared is None:
+        return Original(
+            model, explained, "its compiled form was not compared with it yet; the next run that trains does"
+        )
+    found = compared.why_not or compiled(model, explained)
     return Original(model, explained, found) if isinstance(found, str) else found
 
 
