@@ -69,23 +69,32 @@ class _Filled:
         return np.asarray((filled - self.means) / self.scales)
 
 
+class _Places(dict[str | None, int]):
+    """The place of each known text, and of None; of any other the one behind the last."""
+
+    def __missing__(self, text: str | None) -> int:
+        return len(self)
+
+
 @dataclass(frozen=True)
 class _Texts:
     """One column of texts.
 
     Attributes:
         column: its name.
-        places: the row of `encoded` for each known text, and for None.
-        encoded: (known + 1, width); the last row is that of an unknown text.
+        places: the row of `encoded` of each text.
+        encoded: (places + 1, width).
     """
 
     column: str
-    places: Mapping[str | None, int]
+    places: _Places
     encoded: Floats
 
     def encode(self, columns: Columns) -> Floats:
-        find, unknown = self.places.get, len(self.encoded) - 1
-        return self.encoded[[find(text, unknown) for text in columns[self.column].tolist()]]
+        values = columns[self.column]
+        return self.encoded.take(
+            np.fromiter(map(self.places.__getitem__, values.tolist()), np.intp, len(values)), axis=0
+        )
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,7 @@ def _asked(fitted: BaseEstimator, columns: Sequence[str], categories: Sequence[n
     encoded, start = np.asarray(fitted.transform(frame), dtype=np.float64), 0
     wide = widths(fitted) if isinstance(fitted, OneHotEncoder) else [1] * len(columns)
     for column, each, width in zip(columns, asked, wide, strict=True):
-        places = {text: place for place, text in enumerate(each[:-1])}
+        places = _Places((text, place) for place, text in enumerate(each[:-1]))
         yield _Texts(column, places, np.ascontiguousarray(encoded[: len(each), start : start + width]))
         start += width
 
