@@ -33,17 +33,18 @@ from sklearn.preprocessing import OneHotEncoder
 
 from churnwatch.pipeline import library_contributions, tree_contributions
 from churnwatch.pipeline.bins import Bins
+from churnwatch.pipeline.encoding import widths
 from churnwatch.pipeline.model_files import Fitted
 from churnwatch.pipeline.tree_contributions import Tree
 
 Floats = npt.NDArray[np.float64]
 
 
-class _UnexplainableError(Exception):
+class UnexplainableError(Exception):
     """What a model says does not add up from its columns."""
 
 
-class _Margin(Protocol):
+class Margin(Protocol):
     """What a fitted estimator says before it becomes a probability."""
 
     @property
@@ -69,26 +70,35 @@ class _Linear:
 
 
 @dataclass(frozen=True)
-class _Trees:
+class Trees:
+    """Trees that add up to a margin.
+
+    Attributes:
+        trees: all of them.
+        start: what is said before the first.
+    """
+
     trees: tuple[Tree, ...]
     start: float
 
     @property
     def base(self) -> float:
+        """What they say where no column is known."""
         return self.start + sum(tree.base for tree in self.trees)
 
     def contributions(self, Z: Floats) -> Floats:
+        """Return what each encoded column adds; rows and result are of shape (n, encoded columns)."""
         return tree_contributions.contributions(self.trees, Z)
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """One margin of the weighted sum; `origins` are the places of the user's columns that were encoded, (encoded,)."""
 
     weight: float
     encoder: ColumnTransformer
     origins: npt.NDArray[np.int64]
-    margin: _Margin
+    margin: Margin
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ class Explainer:
 
     columns: tuple[str, ...]
     base: float
-    parts: tuple[_Part, ...]
+    parts: tuple[Part, ...]
 
     def contributions(self, X: pd.DataFrame) -> Floats:
         """Return what each column contributes to each row, shape (n, columns); X has them as the model sees them."""
@@ -133,7 +143,7 @@ def explainer(model: Fitted, known: Sequence[Bins] | None) -> Explainer | Unexpl
     try:
         offset, weighed = _weighed(model)
         parts = tuple(_part(weight, pipeline, columns, spread) for weight, pipeline in weighed)
-    except _UnexplainableError as error:
+    except UnexplainableError as error:
         return Unexplained(str(error))
     return Explainer(columns, offset + sum(part.weight * part.margin.base for part in parts), parts)
 
@@ -148,7 +158,7 @@ def _weighed(model: BaseEstimator) -> tuple[float, list[tuple[float, Pipeline]]]
         [calibrated] = model.calibrated_classifiers_
         [calibrator] = calibrated.calibrators
         if isinstance(calibrator, IsotonicRegression):
-            raise _UnexplainableError("`training.calibration: isotonic` makes steps of its log-odds, and steps do not"
+            raise UnexplainableError("`training.calibration: isotonic` makes steps of its log-odds, and steps do not"
                                       " add up; `sigmoid` does")  # fmt: skip
         pipeline = calibrated.estimator.estimator
         return -float(calibrator.b_), [(-float(calibrator.a_), _with_margin(pipeline))]
@@ -157,46 +167,51 @@ def _weighed(model: BaseEstimator) -> tuple[float, list[tuple[float, Pipeline]]]
         weighed = zip(blended.coef_[0], model.estimators_, strict=True)
         return float(blended.intercept_[0]), [(float(weight), _with_margin(each)) for weight, each in weighed]
     if isinstance(model, VotingClassifier):  # `voting` of former versions
-        raise _UnexplainableError("it is a mean of probabilities, whose log-odds do not add up")
+        raise UnexplainableError("it is a mean of probabilities, whose log-odds do not add up")
     return 0.0, [(1.0, model)]
 
 
 def _with_margin(pipeline: Pipeline) -> Pipeline:
     if not hasattr(pipeline, "decision_function"):
-        raise _UnexplainableError(f"its probabilities are made of those of {type(pipeline[-1]).__name__}, which do"
+        raise UnexplainableError(f"its probabilities are made of those of {type(pipeline[-1]).__name__}, which do"
                                   " not add up; see `training.calibration: none`")  # fmt: skip
     return pipeline
 
 
-def _part(weight: float, pipeline: Pipeline, columns: Sequence[str], known: Mapping[str, Bins] | None) -> _Part:
+def _part(weight: float, pipeline: Pipeline, columns: Sequence[str], known: Mapping[str, Bins] | None) -> Part:
     encoder, fitted = pipeline[0], pipeline[-1]
     places = {column: place for place, column in enumerate(columns)}
     origins = np.array([places[column] for column in _origins(encoder)], dtype=np.int64)
-    return _Part(weight, encoder, origins, _margin(fitted, encoder, columns, known))
+    return Part(weight, encoder, origins, _margin(fitted, encoder, columns, known))
 
 
 def _margin(
     fitted: BaseEstimator, encoder: ColumnTransformer, columns: Sequence[str], known: Mapping[str, Bins] | None
-) -> _Margin:
+) -> Margin:
     if isinstance(fitted, LogisticRegression | Ridge):
         coefficients = np.atleast_2d(fitted.coef_)[0]
         return _Linear(coefficients, _means(encoder, known), float(np.ravel(fitted.intercept_)[0]))
     if isinstance(fitted, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
-        return _trees(fitted)
+        return trees(fitted)
     library = library_contributions.of(fitted, lambda: encoder.transform(_nothing(encoder, columns)))
     if library is None:
-        raise _UnexplainableError(f"no exact way is known for {type(fitted).__name__}")
+        raise UnexplainableError(f"no exact way is known for {type(fitted).__name__}")
     return library
 
 
-def _trees(fitted: HistGradientBoostingClassifier | HistGradientBoostingRegressor) -> _Trees:
+def trees(fitted: HistGradientBoostingClassifier | HistGradientBoostingRegressor) -> Trees:
+    """Read histogram boosting.
+
+    Raises:
+        UnexplainableError: what it says is not the sum of what its trees say.
+    """
     if fitted.loss in ("poisson", "gamma"):
-        raise _UnexplainableError(f"with `loss: {fitted.loss}` its amounts are products, which do not add up")
+        raise UnexplainableError(f"with `loss: {fitted.loss}` its amounts are products, which do not add up")
     nodes = [predictor.nodes for [predictor] in fitted._predictors]  # noqa: SLF001 - there is no public way to a tree
     if any(each["is_categorical"].any() for each in nodes):
-        raise _UnexplainableError("its trees split by categories; leave `categorical_features` out")
+        raise UnexplainableError("its trees split by categories; leave `categorical_features` out")
     start = float(fitted._baseline_prediction[0, 0])  # noqa: SLF001
-    return _Trees(tuple(map(tree_contributions.read, nodes)), start)
+    return Trees(tuple(map(tree_contributions.read, nodes)), start)
 
 
 # -- what columns are encoded into -----------------------------------------------------------------------------
@@ -214,16 +229,10 @@ def _transformers(encoder: ColumnTransformer) -> list[tuple[str, BaseEstimator, 
 
 def _encoded(fitted: BaseEstimator, columns: Sequence[str]) -> list[str]:
     if isinstance(fitted, OneHotEncoder):
-        return [column for column, width in zip(columns, _widths(fitted), strict=True) for _ in range(width)]
+        return [column for column, width in zip(columns, widths(fitted), strict=True) for _ in range(width)]
     imputer = fitted[0] if isinstance(fitted, Pipeline) else None
     indicator = getattr(imputer, "indicator_", None)
     return [*columns, *(columns[place] for place in (indicator.features_ if indicator is not None else ()))]
-
-
-def _widths(encoder: OneHotEncoder) -> list[int]:
-    """Return how many columns each column of texts became: one for each category, one for all rare ones together."""
-    rare = [0 if each is None else len(each) - 1 for each in encoder.infrequent_categories_]
-    return [len(known) - less for known, less in zip(encoder.categories_, rare, strict=True)]
 
 
 def _means(encoder: ColumnTransformer, known: Mapping[str, Bins] | None) -> Floats:
@@ -237,7 +246,7 @@ def _means(encoder: ColumnTransformer, known: Mapping[str, Bins] | None) -> Floa
         if not isinstance(fitted, OneHotEncoder):
             found.append(np.zeros(len(_encoded(fitted, texts))))
         elif known is None:
-            raise _UnexplainableError("its reference.json, which knows the rows it learned from, is missing or changed")
+            raise UnexplainableError("its reference.json, which knows the rows it learned from, is missing or changed")
         else:
             found += _shares(fitted, texts, known)
     return np.concatenate(found)
@@ -245,7 +254,7 @@ def _means(encoder: ColumnTransformer, known: Mapping[str, Bins] | None) -> Floa
 
 def _shares(encoder: OneHotEncoder, columns: Sequence[str], known: Mapping[str, Bins]) -> Iterator[Floats]:
     """Yield for each column of texts the share of the training rows in each of the columns that it became."""
-    ends = np.cumsum(_widths(encoder))
+    ends = np.cumsum(widths(encoder))
     for place, (column, start) in enumerate(zip(columns, (0, *ends[:-1]), strict=True)):
         bins = known[column]
         values = [*(bins.categories or ()), _unknown(encoder, place), None]

@@ -16,6 +16,7 @@ import numpy as np
 from churnwatch.pipeline import (
     acceptance,
     bookkeeping,
+    compilation,
     confusion,
     curves,
     estimating,
@@ -137,7 +138,7 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
     on_train = at.evaluated(rows, learned, candidate.threshold)
     on_holdout = at.evaluated(judged, unseen, candidate.threshold)
     shown = on_holdout or on_train
-    version = at.ledger.next_version()
+    version, kept = at.ledger.next_version(), reference.of(rows, judged, unseen, amounts=at.schema.amount)
     title = f"v{version} on {'holdout' if on_holdout else 'training'} rows"
     written = registry.write_version(
         at.home.models / f"v{version}",
@@ -148,10 +149,11 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
             at.home, at.ledger, at.schema, candidate, version=version, run=at.run,
             origin=at.holdout.origin, metrics={"train": on_train, "holdout": on_holdout},
         ),
-        reference=reference.encode(reference.of(rows, judged, unseen, amounts=at.schema.amount)),
+        reference=reference.encode(kept),
         draw=None if at.schema.predicts_amounts else lambda path: confusion.draw(shown, path, title=title),
         model_format=at.home.settings.model_format,
     )  # fmt: skip
+    form = compilation.compare(version, candidate.model, kept.columns, ((judged.X, unseen), (rows.X, learned)))
     with at.ledger.transaction():
         at.ledger.add(
             Model(version, at.run, candidate.estimator, json.dumps(candidate.parameters, sort_keys=True),
@@ -165,7 +167,7 @@ def _write_version(at: Workspace, candidate: Candidate, rows: Rows) -> None:
         at.ledger.add_all(bookkeeping.gap_records(at.run, gaps, rows=len(judged), version=version))
         at.ledger.add_all(bookkeeping.training_records(at.run, candidate, metric=_tuned_for(at), version=version))
         at.ledger.add_all(_tenths(at, version, judged, unseen))
-        at.ledger.add(*_curves(at, version, candidate.threshold, judged, unseen))
+        at.ledger.add(*_curves(at, version, candidate.threshold, judged, unseen), form)
         at.keep_warnings()
 
 
@@ -239,6 +241,7 @@ def _judged(at: Workspace, candidate: Model, model: Any, champion: Model | None)
         split="holdout", version=champion.version,
     )  # fmt: skip
     records += _tenths(at, champion.version, rows, before)
+    records += compilation.of_older(at.home.models, at.ledger, champion, former, rows.X, before)
     records += _curves(at, champion.version, champion.threshold, rows, before)
     evidence = gate.decide(
         rows.y, old, new, gating, seed=at.home.settings.training.seed,

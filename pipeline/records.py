@@ -431,6 +431,20 @@ class RunWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledForm:
+    """How far the compiled form of a version is from the version itself, on rows of the holdout and of training.
+
+    Of amounts above one, the difference is relative. `why_not` says why the form is not served, None where it is.
+    """
+
+    version: int
+    compared_at: str
+    rows: int
+    largest_difference: float | None
+    why_not: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Curve:
     """One point of a version's curves: the holdout rows from a probability on; the last point has all of them."""
 

@@ -121,8 +121,12 @@ def contributions(trees: Sequence[Tree], X: Floats) -> Floats:
 
 def _table(leaf: Leaf) -> Floats | None:
     """Return what each column of a leaf's path adds by pattern, shape (d, 2^d); None where there are too many."""
-    d = len(leaf.columns)
-    return _shapley(leaf, np.arange(2**d)) if d <= _MOST_LISTED else None
+    return by_pattern(leaf) if len(leaf.columns) <= _MOST_LISTED else None
+
+
+def by_pattern(leaf: Leaf) -> Floats:
+    """Return what each column of a leaf's path adds by pattern, shape (d, 2^d); bit k is whether the k-th holds."""
+    return _shapley(leaf, np.arange(2 ** len(leaf.columns)))
 
 
 def _shapley(leaf: Leaf, patterns: npt.NDArray[np.int64]) -> Floats:

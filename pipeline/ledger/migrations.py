@@ -759,6 +759,21 @@ def m014_warnings(db: Database) -> None:
     )
 
 
+@ledger_migrations()
+def m016_compiled(db: Database) -> None:
+    """Keep how far the compiled form of each version is from the version itself, and why it is not served."""
+    db.execute(
+        """CREATE TABLE compiled_forms (
+            version INTEGER PRIMARY KEY REFERENCES models,
+            compared_at TEXT NOT NULL,
+            rows INTEGER NOT NULL,
+            largest_difference REAL,
+            why_not TEXT,
+            CHECK (why_not IS NOT NULL OR largest_difference IS NOT NULL)
+        ) STRICT"""
+    )
+
+
 NAMES = frozenset(
     {
         "m001_first_shape",
@@ -774,5 +789,6 @@ NAMES = frozenset(
         "m012_alerts",
         "m013_curves",
         "m014_warnings",
+        "m016_compiled",
     }
 )

@@ -6,75 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import small_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logit
 from sklearn.ensemble import VotingClassifier
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import FixedThresholdClassifier
-from sklearn.pipeline import Pipeline
+from small_models import CATEGORICAL, NUMERIC, STRANGE, X, Y
 from subsets import by_subsets, of_tree
 
-from churnwatch.pipeline import bins, ensembles, estimators, regressors
-from churnwatch.pipeline.calibration import calibrated, calibrator
+from churnwatch.pipeline import bins, estimators, regressors
 from churnwatch.pipeline.contributions import Explainer, Unexplained, explainer
-from churnwatch.pipeline.fitting import margin_method
-
-NUMERIC, CATEGORICAL = ["n[1]", "m"], ["t", "town"]
-SMALL = {"boosting": {"max_iter": 12}, "deep_boosting": {"max_iter": 8}, "lightgbm": {"n_estimators": 10},
-         "xgboost": {"n_estimators": 10}, "catboost": {"iterations": 10},
-         "sklearn.ensemble.RandomForestClassifier": {"n_estimators": 3}}  # fmt: skip
-
-
-def _rows(n: int = 400) -> tuple[pd.DataFrame, Any]:
-    rng = np.random.default_rng(0)
-    town, n1, m = rng.integers(20, size=n), rng.normal(size=n), rng.integers(70, size=n).astype(float)
-    X = pd.DataFrame({
-        "n[1]": np.where(rng.random(n) < 0.1, np.nan, n1),
-        "m": m,
-        "t": pd.Series(rng.choice(["a", "b", "rare"], n, p=[0.5, 0.49, 0.01]), dtype="str").mask(rng.random(n) < 0.1),
-        "town": pd.Series([f"t{each}" for each in town], dtype="str"),
-    })  # fmt: skip
-    return X, ((town >= 10) + n1 + (m < 20) + rng.normal(size=n) > 1).astype(np.int64)
-
-
-X, Y = _rows()
-STRANGE = pd.DataFrame({
-    "n[1]": [np.nan, 4.0, -4.0, 0.0],
-    "m": [np.nan, 60.0, -3.5, 0.0],
-    "t": pd.Series([None, "new", "rare", ""], dtype="str"),
-    "town": pd.Series([None, "elsewhere", "t1", ""], dtype="str"),
-})  # fmt: skip
-
-
-def _pipeline(estimator: str, columns: list[str], many: tuple[str, ...] = ("town",), **more: Any) -> Pipeline:
-    numeric, texts = ([each for each in of if each in columns] for of in (NUMERIC, CATEGORICAL))
-    made = estimators.build(estimator, numeric=numeric, categorical=texts, parameters=SMALL.get(estimator, {}),
-                            class_weight="none", seed=1, many=[each for each in many if each in columns],
-                            **more)  # fmt: skip
-    return estimators.fitted_parts(made.fit(X[columns], Y))
-
-
-def _margins(pipeline: Pipeline, frame: pd.DataFrame) -> Any:
-    found = getattr(pipeline, margin_method(pipeline))(frame)
-    return found[:, 1] if found.ndim > 1 else found
-
-
-def _model(kind: str, columns: list[str], calibration: str = "sigmoid", **more: Any) -> FixedThresholdClassifier:
-    """Return a model as training makes it, but for the folds."""
-    frame = X[columns]
-    if kind in ensembles.ENSEMBLES:
-        parts = {name: _pipeline(name, columns, **more) for name in ("logistic", "boosting", "deep_boosting")}
-        margins = np.column_stack([_margins(each, frame) for each in parts.values()])
-        inner: Any = ensembles.stacked(parts, ensembles.ENSEMBLES[kind](margins, Y, None), frame, Y)
-    else:
-        inner = _pipeline(kind, columns, **more)
-        if calibration != "none":
-            fitted = calibrator(calibration, _margins(inner, frame), Y)
-            assert fitted is not None
-            inner = calibrated(inner, fitted)
-    model = FixedThresholdClassifier(FrozenEstimator(inner), threshold=0.3, response_method="predict_proba")
-    return model.fit(frame, Y)
 
 
 def _explainer(model: Any) -> Explainer:
@@ -96,7 +38,7 @@ EXACT = ["logistic", "boosting", "deep_boosting", "stacking", "voting", "lightgb
 @pytest.mark.parametrize("calibration", ["sigmoid", "none"])
 @pytest.mark.parametrize("kind", EXACT)
 def test_contributions_and_base_sum_to_the_log_odds_as_shown(kind: str, calibration: str) -> None:
-    model = _model(kind, [*NUMERIC, *CATEGORICAL], calibration)
+    model = small_models.model(kind, [*NUMERIC, *CATEGORICAL], calibration)
     found = _explainer(model)
     assert found.columns == ("n[1]", "m", "t", "town")
     for frame in (X, STRANGE):
@@ -113,7 +55,7 @@ TEXTS = st.none() | st.sampled_from(["a", "b", "rare", "t3", "\x00", "=1+1"]) | 
 
 @pytest.fixture(scope="module")
 def stacked() -> tuple[Any, Explainer]:
-    model = _model("stacking", [*NUMERIC, *CATEGORICAL])
+    model = small_models.model("stacking", [*NUMERIC, *CATEGORICAL])
     return model, _explainer(model)
 
 
@@ -149,7 +91,7 @@ def test_of_amounts_they_sum_to_the_amount(estimator: str, loss: str) -> None:
 
 @pytest.mark.parametrize("resampling", ["smote", "undersample"])
 def test_rows_that_were_made_for_training_change_nothing(resampling: str) -> None:
-    model = _model("boosting", [*NUMERIC, *CATEGORICAL], resampling=resampling)
+    model = small_models.model("boosting", [*NUMERIC, *CATEGORICAL], resampling=resampling)
     found = _explainer(model)
     np.testing.assert_allclose(found.base + found.contributions(STRANGE).sum(axis=1), _shown(model, STRANGE))
 
@@ -158,7 +100,7 @@ def test_rows_that_were_made_for_training_change_nothing(resampling: str) -> Non
 
 
 def test_of_a_linear_model_they_are_those_of_all_subsets_over_the_training_rows() -> None:
-    model = _model("logistic", ["n[1]", "m", "t"])
+    model = small_models.model("logistic", ["n[1]", "m", "t"])
     found = _explainer(model)
 
     def said(row: Any, known: frozenset[int]) -> float:
@@ -178,7 +120,7 @@ def test_of_a_linear_model_they_are_those_of_all_subsets_over_the_training_rows(
 
 def test_of_stacked_models_they_are_the_weighted_ones_of_all_subsets_of_each_part() -> None:
     columns = ["m", "t"]
-    model = _model("stacking", columns)
+    model = small_models.model("stacking", columns)
     inner = model.estimator_.estimator
     frame = pd.concat([X[:3], STRANGE])[columns]
     expected = np.zeros((len(frame), 2))
@@ -205,13 +147,13 @@ def test_of_stacked_models_they_are_the_weighted_ones_of_all_subsets_of_each_par
      ("sklearn.ensemble.RandomForestClassifier", "none", "no exact way is known for RandomForestClassifier")],
 )  # fmt: skip
 def test_what_cannot_be_explained_exactly_is_not_explained(kind: str, calibration: str, why: str) -> None:
-    found = explainer(_model(kind, [*NUMERIC, *CATEGORICAL], calibration), bins.of_frame(X))
+    found = explainer(small_models.model(kind, [*NUMERIC, *CATEGORICAL], calibration), bins.of_frame(X))
     assert isinstance(found, Unexplained)
     assert re.search(why, found.why)
 
 
 def test_a_mean_of_probabilities_as_of_former_versions_is_not_explained() -> None:
-    parts = [(name, FrozenEstimator(_pipeline(name, ["m", "t"]))) for name in ("logistic", "boosting")]
+    parts = [(name, FrozenEstimator(small_models.pipeline(name, ["m", "t"]))) for name in ("logistic", "boosting")]
     found = explainer(VotingClassifier(parts, voting="soft").fit(X[["m", "t"]], Y), bins.of_frame(X))
     assert isinstance(found, Unexplained)
     assert "mean of probabilities" in found.why
@@ -226,15 +168,15 @@ def test_amounts_that_are_products_are_not_explained() -> None:
 
 
 def test_without_its_reference_a_linear_model_cannot_be_explained_and_trees_can() -> None:
-    lost = explainer(_model("logistic", ["m", "t"]), None)
+    lost = explainer(small_models.model("logistic", ["m", "t"]), None)
     assert isinstance(lost, Unexplained)
     assert "reference.json" in lost.why
-    assert isinstance(explainer(_model("boosting", ["m", "t"]), None), Explainer)
+    assert isinstance(explainer(small_models.model("boosting", ["m", "t"]), None), Explainer)
 
 
 @pytest.mark.parametrize("library", ["xgboost", "catboost"])
 def test_other_libraries_explain_themselves(library: str) -> None:
     pytest.importorskip(library)
-    model = _model(library, [*NUMERIC, *CATEGORICAL], "none")
+    model = small_models.model(library, [*NUMERIC, *CATEGORICAL], "none")
     found = _explainer(model)
     np.testing.assert_allclose(found.base + found.contributions(STRANGE).sum(axis=1), _shown(model, STRANGE), atol=1e-6)

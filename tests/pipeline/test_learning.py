@@ -279,3 +279,21 @@ def test_a_candidate_that_learned_by_heart_is_warned_of_and_its_gap_is_kept(
     assert gaps.keys() == {"f1", "roc_auc", "log_loss"}
     assert all(row["low"] < row["value"] < row["high"] and row["version"] == 1 for row in gaps.values())
     assert gaps["f1"]["low"] > home.settings.training.max_gap
+
+
+# -- compiled forms --------------------------------------------------------------------------------------------
+
+
+def test_every_version_is_held_against_its_compiled_form_and_one_from_before_when_it_is_judged(
+    make_home: MakeHome, telco: tuple[Path, ...]
+) -> None:
+    home = make_home(TELCO)
+    _run(home, telco[0])
+    [before] = _ask(home, "SELECT * FROM compiled_forms")
+    assert (before["version"], before["why_not"]) == (1, None)
+    assert before["rows"] > 100
+    assert before["largest_difference"] < 1e-12
+    _ask(home, "DELETE FROM compiled_forms")  # as a ledger has it that was brought up to date
+    _run(home, telco[1])
+    after = _ask(home, "SELECT version, why_not FROM compiled_forms ORDER BY version")
+    assert after == [{"version": 1, "why_not": None}, {"version": 2, "why_not": None}]
