@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from churnwatch.pipeline.compiled import Floats
 from churnwatch.serving.inputs import Inputs, understood
 from churnwatch.serving.problems import Problem
-from churnwatch.serving.release import Floats, Release
+from churnwatch.serving.release import Release
 
 Answer = dict[str, Any]
 

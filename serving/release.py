@@ -11,76 +11,20 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from churnwatch.pipeline import reference, registry, schemas
-from churnwatch.pipeline.contributions import Explainer, Unexplained, explainer
+from churnwatch.pipeline.compiled import Compiled, Original, predictor
 from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
-from churnwatch.pipeline.ledger import customers
+from churnwatch.pipeline.ledger import compiled_forms, customers
 from churnwatch.pipeline.ledger.reader import Reader
-from churnwatch.pipeline.model_files import Fitted
 from churnwatch.pipeline.records import Model
 from churnwatch.pipeline.settings import Home
 from churnwatch.serving import fields, sorting
 from churnwatch.serving.fields import Field
-from churnwatch.serving.inputs import Columns
 from churnwatch.serving.sorting import Sorter
 
-Floats = npt.NDArray[np.float64]
 _LOOK_EVERY_S = 0.2
 log = logging.getLogger(__name__)
-
-
-class Predictor(Protocol):
-    """What predicts, and says why."""
-
-    def predictions(self, columns: Columns) -> Floats:
-        """Return probabilities, or amounts, shape (n,)."""
-
-    def contributions(self, columns: Columns) -> Floats | None:
-        """Return what each field contributes, shape (n, fields); None where the model explains nothing."""
-
-    @property
-    def base(self) -> float | None:
-        """What the model says where no field is known: in log-odds, or an amount; None where it explains nothing."""
-
-    @property
-    def unexplained(self) -> str | None:
-        """Why it explains nothing; None where it does."""
-
-
-@dataclass(frozen=True)
-class _Original:
-    """The model itself, by way of a DataFrame."""
-
-    model: Fitted
-    explainer: Explainer | Unexplained
-    amounts: bool
-
-    def predictions(self, columns: Columns) -> Floats:
-        frame = self._frame(columns)
-        found = self.model.predict(frame) if self.amounts else self.model.predict_proba(frame)[:, 1]
-        return np.asarray(found, dtype=np.float64)
-
-    def contributions(self, columns: Columns) -> Floats | None:
-        return None if isinstance(self.explainer, Unexplained) else self.explainer.contributions(self._frame(columns))
-
-    @property
-    def base(self) -> float | None:
-        return None if isinstance(self.explainer, Unexplained) else self.explainer.base
-
-    @property
-    def unexplained(self) -> str | None:
-        return self.explainer.why if isinstance(self.explainer, Unexplained) else None
-
-    @staticmethod
-    def _frame(columns: Columns) -> pd.DataFrame:
-        kinds = {name: "float64" if values.dtype == np.float64 else "str" for name, values in columns.items()}
-        return pd.DataFrame(dict(columns)).astype(kinds)
 
 
 @dataclass(frozen=True)
@@ -94,7 +38,7 @@ class Release:
         fields: what it looks at, by name, in its order.
         others: further columns of the customers' rows.
         id: the column of the id.
-        predictor: what predicts, and says why.
+        predictor: what predicts, and says why: the model's compiled form, or the model itself.
         sorter: what sorts into buckets.
     """
 
@@ -104,7 +48,7 @@ class Release:
     fields: Mapping[str, Field]
     others: frozenset[str]
     id: str | None
-    predictor: Predictor
+    predictor: Compiled | Original
     sorter: Sorter
 
     @cached_property
@@ -135,8 +79,10 @@ def load(home: Home, ledger: Reader) -> Release:
     amounts = not hasattr(model, "predict_proba")
     others = frozenset(schema.names) - frozenset(seen)
     sorter = sorting.sorter(home.settings, ledger, version.threshold)
-    predictor = _Original(model, explainer(model, known), amounts)
-    return Release(version, amounts, version.threshold, seen, others, schema.id, predictor, sorter)
+    answering = predictor(model, known, compiled_forms.of_version(ledger, version.version))
+    if isinstance(answering, Original):
+        log.info("%s answers slowly, without a compiled form: %s", version.name, answering.why_not)
+    return Release(version, amounts, version.threshold, seen, others, schema.id, answering, sorter)
 
 
 def _extremes(ledger: Reader) -> dict[str, tuple[float, float]]:
