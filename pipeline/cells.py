@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from churnwatch.pipeline.engine import constant, literal, name
-from churnwatch.pipeline.schema import SQL_TYPES, Schema
+from churnwatch.pipeline.schema import LARGEST, SQL_TYPES, Schema
 from churnwatch.pipeline.settings import Column, ColumnType, Csv
 
 HOLDOUT_PERCENT = 30  # no setting: what was once promised to the holdout must stay there
@@ -67,6 +67,8 @@ def checks(schema: Schema, before: str | None = None) -> list[Check]:
         value = name(column)
         if kind.type is not ColumnType.TEXT:
             found.append(Check("type", column, _NOT[kind.type], f"{value} IS NULL AND {raw(index)} IS NOT NULL"))
+        if kind.type is ColumnType.NUMBER:
+            found.append(Check("type", column, f"beyond {LARGEST:g}, either way", f"abs({value}) > {LARGEST!r}"))
         found += [Check(check, column, reason, broken) for check, reason, broken in _bounds(value, kind)]
         if kind.unique:
             again = f"row_number() OVER (PARTITION BY _file, {value} ORDER BY _line) > 1"

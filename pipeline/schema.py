@@ -24,6 +24,7 @@ SQL_TYPES = {
     ColumnType.DATE: "TIMESTAMP",
 }
 NUMBERS = (ColumnType.INTEGER, ColumnType.NUMBER)
+LARGEST = 1e30  # number, either way; beyond it what is computed with one may no longer be one
 # What the data set adds to the user's columns.
 ROW_COLUMNS = ("_h", "_h2", "_batch", "_line", "_holdout")
 _OUR_NAMES = re.compile(

@@ -97,8 +97,10 @@ def told(value: float | None, metric: str, digits: int = 3) -> str:
 
 def signed(value: float, metric: str) -> str:
     """Write by how much a metric is better, with a sign, and a minus that is as wide as the plus."""
-    sign = MINUS if value < 0 else "+"
-    return f"{sign}{METRICS[metric].shown(abs(value))}"
+    size = METRICS[metric].shown(abs(value))
+    if not size.strip("0."):  # of what is rounded to nothing nobody can say which way it goes
+        return size
+    return f"{MINUS if value < 0 else '+'}{size}"
 
 
 def share(value: float | None) -> str:

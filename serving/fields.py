@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from churnwatch.pipeline.bins import Bins, typical
-from churnwatch.pipeline.schema import NUMBERS, Schema
+from churnwatch.pipeline.schema import LARGEST, NUMBERS, Schema
 from churnwatch.pipeline.settings import Column, ColumnType
 
 Value = str | float | None
-LARGEST = 1e30  # either way; beyond it what is computed with a number may no longer be one
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from churnwatch.pipeline.schema import LARGEST
 from churnwatch.pipeline.settings import ColumnType
-from churnwatch.serving.fields import LARGEST, Field
+from churnwatch.serving.fields import Field
 from churnwatch.serving.release import Release
 
 JsonSchema = dict[str, Any]

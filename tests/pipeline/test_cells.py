@@ -80,6 +80,11 @@ def test_what_is_no_number(typed: Typed, cell: str) -> None:
     assert typed("number", cell) == ([], [(2, "type", "not a number")])
 
 
+@pytest.mark.parametrize("cell", ["1e308", "-1e308", "1.1e30", "9" * 31])
+def test_a_number_with_which_nothing_can_be_computed_is_set_aside(typed: Typed, cell: str) -> None:
+    assert typed("number", "1e30", cell) == ([1e30], [(3, "type", "beyond 1e+30, either way")])
+
+
 def test_numbers_with_a_decimal_comma(typed: Typed) -> None:
     values, bad = typed("number", "1,5", "-,5", "3", "1.5", "1.000,5", csv=Csv(decimal=","))
     assert values == [1.5, -0.5, 3.0, 1.5]

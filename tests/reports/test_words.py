@@ -53,3 +53,14 @@ def test_a_text_keeps_to_one_line_and_its_own_direction() -> None:
 
 def test_a_long_text_is_cut_visibly() -> None:
     assert words.plain("x" * 500, 10) == "xxxxxxxxx…"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(-0.0321, "−0.032"), (0.0321, "+0.032"), (-0.0004, "0.000"), (0.0, "0.000")]
+)
+def test_a_difference_has_a_sign_unless_it_is_rounded_to_nothing(value: float, said: str) -> None:
+    assert words.signed(value, "f1") == said
+
+
+def test_counts_and_scores_are_never_less_than_nothing_by_rounding() -> None:
+    assert (words.count(-0.3), words.count(-1373.2), words.score(-0.0001)) == ("0", "−1,373", "0.000")

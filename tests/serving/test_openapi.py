@@ -16,9 +16,10 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from starlette.testclient import TestClient
 
+from churnwatch.pipeline.schema import LARGEST
 from churnwatch.pipeline.settings import Column, ColumnType, Home
 from churnwatch.serving import app, openapi, schemas
-from churnwatch.serving.fields import LARGEST, Field
+from churnwatch.serving.fields import Field
 from churnwatch.serving.release import Current
 
 Document = dict[str, Any]
