@@ -12,7 +12,18 @@ from churnwatch.pipeline.feature_step import Pairs
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.settings import Home
 
-TIMES = {"at", "seen_at", "created_at", "started_at", "ended_at", "decided_at", "mtime_ns", "ctime_ns", "wall_s"}
+TIMES = {
+    "at",
+    "seen_at",
+    "created_at",
+    "started_at",
+    "ended_at",
+    "decided_at",
+    "compared_at",
+    "mtime_ns",
+    "ctime_ns",
+    "wall_s",
+}
 # A run's identity and a manifest hold the times of the source files.
 VOLATILE = TIMES | {"cpu_s", "peak_rss_bytes", "pid", "run_id", "manifest_sha256"}
 ATTEMPTS = {"attempts", "attempt_ends", "steps", "_sqlite_migrations"}
