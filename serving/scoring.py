@@ -38,7 +38,8 @@ class Split:
     Attributes:
         split: prequential: new rows, before anything learned from them; realised: a request, once its labels came;
             holdout: rows that were never learned from; estimated: new rows, without a look at their labels; gap: by how
-            much it is better on the rows it learned from than on the holdout; train: the rows that it learned from.
+            much it is better on the rows it learned from than on the holdout; train: the rows that it learned from;
+            window: batches that came later, by a model of as long a history, where `training.window` compares.
         run: which run computed them.
         batch: which batch the rows are, where they are one.
         file: which request they are, where they are one.
@@ -109,7 +110,8 @@ def _splits(rows: Sequence[Row]) -> tuple[Split, ...]:
     for row in reversed(rows):
         if row["run"] == newest[row["split"]]:
             found[row["split"], row["run"], row["batch"], row["file"]].insert(0, row)
-    known = sorted(found, key=lambda key: _SPLITS.index(key[0]))
+    order = dict.fromkeys((*_SPLITS, *newest))
+    known = [key for split in order for key in found if key[0] == split]
     return tuple(Split(*key, found[key][0]["rows"], _measured(found[key])) for key in known)
 
 
