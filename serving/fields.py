@@ -57,7 +57,7 @@ class Field:
             return "not a number"
         if abs(number) > LARGEST:
             return f"beyond {LARGEST:g}, either way"
-        if self.kind is ColumnType.INTEGER and not number.is_integer():
+        if self.kind is ColumnType.INTEGER and number != int(number):
             return "not a whole number"
         if self.checks.min is not None and number < self.checks.min:
             return f"below {self.checks.min:g}"
@@ -97,12 +97,8 @@ def _field(column: str, bins: Bins, schema: Schema, extremes: tuple[float, float
     return Field(column, checks.type, usual, (), low, high, checks)
 
 
-def _number(value: object) -> float | None:
-    """Return what can be computed with, None where a value cannot."""
+def _number(value: object) -> int | float | None:
+    """Return what can be computed with, None where a value cannot; JSON has integers of any length."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    try:
-        number = float(value)
-    except OverflowError:  # JSON has integers of any length
-        return None
-    return number if math.isfinite(number) else None
+    return value if -math.inf < value < math.inf else None

@@ -38,7 +38,8 @@ class Split:
     Attributes:
         split: prequential: new rows, before anything learned from them; realised: a request, once its labels came;
             holdout: rows that were never learned from; estimated: new rows, without a look at their labels; gap: by how
-            much it is better on the rows it learned from than on the holdout; train: the rows that it learned from.
+            much it is better on the rows it learned from than on the holdout; train: the rows that it learned from;
+            window: batches that came later, by a model of as long a history, where `training.window` compares.
         run: which run computed them.
         batch: which batch the rows are, where they are one.
         file: which request they are, where they are one.
@@ -94,7 +95,7 @@ def router(home: Home, current: Current) -> APIRouter:
 
 def of_release(release: Release, ledger: Reader) -> Scoring:
     """Return what the ledger knows of how good a release is."""
-    splits = _splits(ledger.metrics(version=release.model.version))
+    splits = _splits(ledger.newest_metrics(release.model.version))
     metric = HEADLINES[Task.REGRESSION if release.amounts else Task.CLASSIFICATION]
     found = (each for split in splits for each in split.metrics if each.name == metric)
     first = next(found, Measured(metric, None, None, None))
@@ -103,13 +104,12 @@ def of_release(release: Release, ledger: Reader) -> Scoring:
 
 
 def _splits(rows: Sequence[Row]) -> tuple[Split, ...]:
-    """Return the metrics of each split's newest run, the newest batch first."""
-    newest = {row["split"]: row["run"] for row in sorted(rows, key=lambda row: row["run"])}
+    """Return metrics split by split, the newest batch first."""
     found: dict[tuple[str, int, int | None, int | None], list[Row]] = defaultdict(list)
     for row in reversed(rows):
-        if row["run"] == newest[row["split"]]:
-            found[row["split"], row["run"], row["batch"], row["file"]].insert(0, row)
-    known = sorted(found, key=lambda key: _SPLITS.index(key[0]))
+        found[row["split"], row["run"], row["batch"], row["file"]].insert(0, row)
+    order = dict.fromkeys((*_SPLITS, *(split for split, *_ in found)))
+    known = [key for split in order for key in found if key[0] == split]
     return tuple(Split(*key, found[key][0]["rows"], _measured(found[key])) for key in known)
 
 

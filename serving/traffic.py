@@ -18,36 +18,44 @@ _ELSE = "other"  # what led to no route; whatever stands in such a path is nobod
 
 
 class Traffic:
-    """Counts by route and by model version."""
+    """Counts by route and status, and by model version."""
 
     def __init__(self) -> None:
-        self.requests: Counter[tuple[str, int]] = Counter()
-        self.predictions: Counter[str] = Counter()
-        self._spread: dict[str, list[int]] = {}
-        self._seconds: dict[str, float] = {}
+        self._answers: dict[tuple[str, int], _Answers] = {}
+        self._predictions: Counter[str] = Counter()
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count an answer."""
-        self.requests[route, status] += 1
-        if route not in self._spread:
-            self._spread[route], self._seconds[route] = [0] * (len(BOUNDS_S) + 1), 0.0
-        self._spread[route][bisect_left(BOUNDS_S, seconds)] += 1
-        self._seconds[route] += seconds
+        answers = self._answers.get((route, status))
+        if answers is None:
+            answers = self._answers[route, status] = _Answers()
+        answers.spread[bisect_left(BOUNDS_S, seconds)] += 1
+        answers.seconds += seconds
 
     def predicted(self, model: str, customers: int) -> None:
         """Count predictions."""
-        self.predictions[model] += customers
+        self._predictions[model] += customers
 
     def families(self) -> list[Family | Histogram]:
         """Return all of it as metrics."""
-        asked = [({"route": route, "status": str(status)}, count) for (route, status), count in self.requests.items()]
-        took = [({"route": route}, spread, self._seconds[route]) for route, spread in self._spread.items()]
-        predicted = [({"model": model}, count) for model, count in self.predictions.items()]
+        named = [({"route": route, "status": str(status)}, each) for (route, status), each in self._answers.items()]
+        asked = [(labels, sum(each.spread)) for labels, each in named]
+        took = [(labels, each.spread, each.seconds) for labels, each in named]
+        predicted = [({"model": model}, count) for model, count in self._predictions.items()]
         return [
             Family("serve_requests_total", "Requests, by route and by status of the answer.", asked, "counter"),
             Histogram("serve_request_duration_seconds", "From a request to the end of its answer.", BOUNDS_S, took),
             Family("serve_predictions_total", "Predictions, by model version.", predicted, "counter"),
         ]
+
+
+class _Answers:
+    """How long answers of one kind took: how many in each range, and together."""
+
+    __slots__ = ("seconds", "spread")
+
+    def __init__(self) -> None:
+        self.spread, self.seconds = [0] * (len(BOUNDS_S) + 1), 0.0
 
 
 class Counting:
@@ -65,7 +73,8 @@ class Counting:
 
         async def sent(message: Message) -> None:
             nonlocal status
-            status = message.get("status", status)
+            if "status" in message:
+                status = message["status"]
             await send(message)
 
         try:

@@ -455,6 +455,15 @@ class Reader:
         where = f"WHERE {' AND '.join(f'{name} = ?' for name in given)}" if given else ""
         return self.rows(f"SELECT * FROM metrics {where} ORDER BY rowid", *given.values())
 
+    def newest_metrics(self, version: int) -> list[Row]:
+        """Return the metrics of a version, of each split those of the newest run that computed any."""
+        return self.rows(
+            "SELECT m.* FROM (SELECT split, max(run) AS run FROM metrics WHERE version = ? GROUP BY split) n"
+            " JOIN metrics m ON m.run = n.run AND m.split = n.split WHERE m.version = ? ORDER BY m.rowid",
+            version,
+            version,
+        )
+
     def newest_prequential(self, version: int) -> list[Row]:
         """Return how a version did on the newest batches that it was tested on before anything learned from them."""
         return self.rows(

@@ -69,6 +69,13 @@ def test_how_it_did_on_new_rows_comes_first_and_only_of_the_newest_run(client: T
     assert (found["low"], found["high"]) == pytest.approx(f1_interval(10, 30))
 
 
+def test_what_chose_a_window_of_history_comes_last(client: TestClient, home: Home) -> None:
+    with Ledger.open(home.ledger) as ledger:
+        ledger.add(Metric(1, 1, "last 6", "window", "log_loss", 0.4, 60))
+    splits = [each["split"] for each in client.get("/scoring").json()["splits"]]
+    assert splits == ["holdout", "gap", "train", "window"]
+
+
 # -- data ------------------------------------------------------------------------------------------------------
 
 
