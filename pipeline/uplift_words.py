@@ -13,10 +13,10 @@ def decided_by(found: UpliftModel, *, has_save_rate: bool) -> str:
         has_save_rate: whether the settings give the offer a save rate.
     """
     if found.decides:
-        return f"{found.offer}: an uplift model decides. {_measured(found)}"
-    instead = "the save rate decides" if has_save_rate else "nothing says what it does"
+        return f"{found.offer}: decided by an uplift model. {_measured(found)}"
+    instead = "decided by its save rate" if has_save_rate else "made to nobody, without a save rate"
     learned = "" if found.effect is None else f" {_measured(found)}"
-    return f"{found.offer}: {instead}, not an uplift model: {found.why}.{learned}"
+    return f"{found.offer}: {instead}. No uplift model decides: {found.why}.{learned}"
 
 
 def _measured(found: UpliftModel) -> str:
