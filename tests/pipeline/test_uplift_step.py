@@ -223,3 +223,43 @@ def test_a_step_that_is_made_again_says_the_same(worked: Home, tmp_path: Path) -
     _work(home)
     pd.testing.assert_frame_equal(_calls(home, 2), first)
     assert _models(home, 2)["call"].decides == 1
+
+
+WITH_SOURCES = SETTINGS.replace("campaigns:", """\
+sources:
+  calls: {files: "calls*.csv", key: who, time: at, columns: {who: text, at: date, minutes: number},
+          windows: [all], aggregates: {minutes: [sum]}}
+  people: {files: "people*.csv", key: who, columns: {who: text, town: text}, aggregates: {town: [last]}}
+expressions: {twice: "n * 2"}
+campaigns:""")  # fmt: skip
+
+
+def test_features_are_those_of_then_and_what_is_known_of_now_only_is_left_out(tmp_path: Path) -> None:
+    """Each customer called for a minute before the action, and for a hundred after it; towns are those of now."""
+    (tmp_path / "settings.yaml").write_text(WITH_SOURCES)
+    home = load(tmp_path)
+    for each in home.folders():
+        each.mkdir(parents=True, exist_ok=True)
+    _drop_world(home)
+    who = [f"c{i:04d}" for i in range(CUSTOMERS)]
+    times = (("2026-01-02", 1), ("2026-02-03", 100))
+    _drop(home, "calls", "who,at,minutes", [f"{each},{at},{minutes}" for each in who for at, minutes in times])
+    _drop(home, "people", "who,town", [f"{each},here" for each in who])
+    trials, learn = [], uplift.learn
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            uplift, "learn", lambda trial, *rest, **given: (trials.append(trial), learn(trial, *rest, **given))[1]
+        )
+        _work(home)
+    [trial] = trials
+    assert set(trial.rows.X.columns) == {"n", "plan", "calls_minutes_sum_all"}
+    assert set(trial.rows.X["calls_minutes_sum_all"]) == {1.0}
+    assert _models(home, 1)["call"].decides == 1
+
+
+def test_of_customers_who_were_not_known_before_the_action_nothing_is_learned(worked: Home, tmp_path: Path) -> None:
+    home = _again(worked, tmp_path)
+    _drop(home, "campaign-other", "who,date,action,treated", [f"m{i},2026-02-20,other,{i % 2}" for i in range(200)])
+    _work(home)
+    found = _models(home, 2)["other"]
+    assert found.why == "of the treated 0 left and 0 stayed, and it takes 50 of each"
