@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.metrics import amount, minus
 from churnwatch.pipeline.move_words import why_moved
 from churnwatch.pipeline.reason_words import NO_PROMISE
-from churnwatch.pipeline.records import Bucketing
+from churnwatch.pipeline.records import Bucketing, UpliftModel
 from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.uplift_words import decided_by
 
 Row = Mapping[str, Any]
 SHOWN = 20
@@ -60,6 +61,7 @@ def look(folder: Path, *, bucket: str | None, top: int | None) -> dict[str, Any]
             "move_reasons": customers.move_reasons(ledger, head.run),
             "why_moved": why_moved(ledger, head, home.settings.names, amounts=home.settings.positive is None),
             "offers": customers.offers(ledger, head.run),
+            "uplift": [asdict(each) for each in customers.uplift_models(ledger, head.run)],
             "id": home.settings.id,
             "of_amounts": home.settings.positive is None,
             "listed": len(listed),
@@ -135,7 +137,7 @@ def in_words(found: Mapping[str, Any]) -> str:
         _moved(head, found["moves"], found["why_moved"]),
     ]
     if found["offers"]:
-        parts.append(_offers(found["offers"]))
+        parts.append(_offers(found["offers"], [UpliftModel(**each) for each in found["uplift"]]))
     parts.append(_customers(found["id"], shown, amounts=found["of_amounts"]))
     if any(row["raises"] for row in shown):
         parts.append(f"Why: contributions to the {'amount' if found['of_amounts'] else 'log-odds'}. {NO_PROMISE}")
@@ -204,14 +206,15 @@ def _move(row: Row) -> str:
     return f"{number} gone from {before}" if now is None else f"{number} {before} → {now}"
 
 
-def _offers(rows: Sequence[Row]) -> str:
+def _offers(rows: Sequence[Row], uplift: Sequence[UpliftModel]) -> str:
     """One line per offer: what it is, to how many it is made, what it earns, and from which probability on."""
+    measured = {each.offer for each in uplift if each.decides}
     values = list(dict.fromkeys(value for which in _VALUES if (value := rows[0][f"{which}_value"]) is not None))
     shown = table(
         (
             [_offer(row), row["discount"], f"{row['cost']:g}",
-             _maybe(_percent, row["save_rate"]), _percent(row["take_up"]), f"{row['customers']:,}",
-             *(_maybe(_whole, row[key]) for key in _EARNED), _pays_from(row, values)]
+             _saves(row, measured), _percent(row["take_up"]), f"{row['customers']:,}",
+             *(_maybe(_whole, row[key]) for key in _EARNED), _pays_from(row, values, measured)]
             for row in rows
         ),
         ["offer", "discount", "cost", "saves", "taken", "made to", "earns", "at half", "at 1.5",
@@ -219,9 +222,11 @@ def _offers(rows: Sequence[Row]) -> str:
     )  # fmt: skip
     waiting = (f"{row['waiting']:,} more in B would be worth a `{row['offer']}`, and no call is left (call_capacity)."
                for row in rows if row["waiting"])  # fmt: skip
-    unpriced = any(row["save_rate"] is None for row in rows)
+    rates = {row["offer"]: row["save_rate"] for row in rows}
+    decided = [decided_by(each, has_save_rate=rates[each.offer] is not None) for each in uplift]
+    unpriced = any(rate is None and offer not in measured for offer, rate in rates.items())
     rule = f"{_RULE[:-1]}: {' / '.join(map(_whole, values))}."
-    return "\n".join([rule, "", shown, *waiting, *([_UNPRICED] if unpriced else [])])
+    return "\n".join([rule, "", shown, *waiting, *decided, *([_UNPRICED] if unpriced else [])])
 
 
 def _offer(row: Row) -> str:
@@ -229,7 +234,13 @@ def _offer(row: Row) -> str:
     return f"{row['offer']} (by call)" if row["call"] and "call" not in row["offer"].lower() else str(row["offer"])
 
 
-def _pays_from(row: Row, values: Sequence[float]) -> str | None:
+def _saves(row: Row, measured: Collection[str]) -> str | None:
+    return "measured" if row["offer"] in measured else _maybe(_percent, row["save_rate"])
+
+
+def _pays_from(row: Row, values: Sequence[float], measured: Collection[str]) -> str | None:
+    if row["offer"] in measured:
+        return "by customer"
     if row["expected_profit"] is None:
         return None
     bounds = {row[f"{which}_value"]: row[f"threshold_at_{which}"] for which in _VALUES}
@@ -242,7 +253,7 @@ def _customers(identity: str | None, rows: Sequence[Row], *, amounts: bool) -> s
     columns = {
         "place": "place", "id": identity or "id", "bucket": "bucket", "former_bucket": "was",
         "probability": "probability", "expected_loss": "amount" if amounts else "expected loss", "offer": "offer",
-        "expected_profit": "earns", "raises": "why",
+        "expected_profit": "earns", "effect": "effect", "raises": "why",
     }  # fmt: skip
     return _listing(columns, rows)
 
@@ -262,6 +273,8 @@ def _cell(column: str, value: Any) -> str | None:
         return None
     if column == "probability":
         return f"{value:.3f}"
+    if column == "effect":
+        return f"{100 * value:.1f} points"
     if column == "created_at":
         return moment(value)
     if column == "version":
@@ -289,7 +302,7 @@ def history_in_words(identity: str, history: Sequence[Row], campaigns: Sequence[
     columns = {
         "run": "run", "created_at": "began (UTC)", "version": "model", "probability": "probability",
         "amount": "amount", "bucket": "bucket", "expected_loss": "expected loss", "offer": "offer",
-        "expected_profit": "earns",
+        "expected_profit": "earns", "effect": "effect",
     }  # fmt: skip
     said = [filled(f"{word}: {history[0][side]}") for side, word in (("raises", "why"), ("lowers", "held back by"))
             if history[0].get(side)]  # fmt: skip

@@ -16,6 +16,7 @@ import tabulate as tables
 from tabulate import tabulate
 
 from churnwatch.pipeline import coverage
+from churnwatch.pipeline.ledger import customers
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.metrics import HEADLINES, METRICS, MINUS
 from churnwatch.pipeline.scan import on_one_line
@@ -136,6 +137,7 @@ def run(ledger: Reader, number: int) -> dict[str, Any]:
         "estimates": _estimates(ledger, number),
         "predictions": ledger.predictions(number),
         "acceptance": ledger.acceptance_cases(number),
+        "uplift": [asdict(each) for each in customers.uplift_models(ledger, number)],
         "holdout_uses": _uses(ledger, number),
     }
 
@@ -194,8 +196,27 @@ def run_text(found: Mapping[str, Any]) -> str:
                 ("Held rows that judged, and in how many decisions by now", "holdout_uses",
                  table(((u["batch"], u["rows"], u["decisions"]) for u in found["holdout_uses"]),
                        ("batch", "rows", "decisions"))),
+                ("Uplift models", "uplift", _uplift(found["uplift"])),
                 (f"Estimates, {coverage.ASSUMPTION}", "estimates", _estimated(found["estimates"]))]  # fmt: skip
     return "\n".join(head) + "".join(f"\n\n{title}\n{text}" for title, key, text in sections if found[key])
+
+
+def _uplift(rows: Sequence[Row]) -> str:
+    return table(
+        (
+            (
+                u["offer"],
+                "uplift" if u["decides"] else "save rate, if it has one",
+                u["treated"],
+                u["control"],
+                *(None if u[what] is None else f"{u[what]:.4f} ({u[f'{what}_low']:.4f} to {u[f'{what}_high']:.4f})"
+                  for what in ("effect", "qini")),
+                u["why"],
+            )
+            for u in rows
+        ),
+        ("offer", "decided by", "treated", "control", "fewer left, as a share", "Qini", "why"),
+    )  # fmt: skip
 
 
 def _acceptance(rows: Sequence[Row]) -> str:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from churnwatch.pipeline import buckets, customer_files, move_reasons, offers, profit, reasons
+from churnwatch.pipeline import buckets, customer_files, move_reasons, offers, profit, reasons, uplift_step
 from churnwatch.pipeline.buckets import BUCKETS, Customers, Sorted
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.csv_file import write_csv
@@ -26,7 +26,7 @@ from churnwatch.pipeline.ledger import customers as former_runs
 from churnwatch.pipeline.ledger.reader import Row
 from churnwatch.pipeline.metrics import MINUS
 from churnwatch.pipeline.offers import Floats, Offer
-from churnwatch.pipeline.records import Bucket, Bucketing, BucketMove, Call, OfferMade
+from churnwatch.pipeline.records import Bucket, Bucketing, BucketMove, Call, OfferMade, UpliftModel
 from churnwatch.pipeline.schema import NUMBERS
 from churnwatch.pipeline.settings_offers import LEFT_ALONE
 from churnwatch.pipeline.workspace import Workspace
@@ -40,6 +40,7 @@ SHAPE = pa.schema(
         "expected_loss": pa.float64(),
         "offer": pa.string(),
         "expected_profit": pa.float64(),
+        "effect": pa.float64(),
         "raises": pa.string(),
         "lowers": pa.string(),
         "decision": pa.int8(),
@@ -52,6 +53,7 @@ _FOR_PEOPLE = {
     "expected_loss": "expected loss",
     "offer": "offer",
     "expected_profit": "expected profit",
+    "effect": "effect of the offer",
     "raises": "why",
     "lowers": "held back by",
     "decision": "decision",
@@ -71,6 +73,7 @@ class _Found:
     sorted: Sorted
     offers: tuple[Offer, ...]
     before: pa.Table | None  # ids and buckets of the former run
+    uplift: tuple[UpliftModel, ...]
 
     @property
     def bucket(self) -> pa.Array:
@@ -111,6 +114,7 @@ def sort_customers(at: Workspace) -> None:
         at.ledger.add_all(_moves(at.run, found, table))
         at.ledger.add_all(why)
         at.ledger.add_all(_made(at, found))
+        at.ledger.add_all(found.uplift)
         at.ledger.add_all(_calls(at.run, table.slice(0, at.home.settings.call_capacity)))
         at.keep_warnings()
 
@@ -139,14 +143,16 @@ def _found(at: Workspace, prediction: Row, before: pa.Table | None) -> _Found:
     predicted = pyarrow.parquet.read_table(at.home.predictions / prediction["path"])
     ids = predicted.column(0).combine_chunks()
     known = _customers(at, predicted, _values(at, ids), at.ledger.model(prediction["version"]).threshold)
-    priced = offers.priced(settings.offers)
+    measured = uplift_step.measure(at, ids, known.risk)
+    known = replace(known, effects=measured.effects)
+    priced = offers.priced(settings.offers, measured.effects)
     bounds = None if settings.buckets.a is None or settings.buckets.b is None else (settings.buckets.a,
                                                                                     settings.buckets.b)  # fmt: skip
     alone = held_back(ids.to_pylist(), settings.holdback) if settings.holdback else None
     result = buckets.sort(known, settings.bucketed_by, priced, capacity=settings.call_capacity, held_back=alone,
                           bounds=bounds)  # fmt: skip
     model = predicted["model"][0].as_py() if len(predicted) else ""
-    return _Found(ids, model, known, result, priced, before)
+    return _Found(ids, model, known, result, priced, before, measured.models)
 
 
 def _customers(at: Workspace, predicted: pa.Table, value: Floats | None, threshold: float) -> Customers:
@@ -202,6 +208,7 @@ def _table(found: _Found) -> pa.Table:
         "expected_loss": loss,
         "offer": _offered(found, made),
         "expected_profit": nothing if chosen is None else pa.array(chosen.profit, mask=chosen.offer == profit.NONE),
+        "effect": pa.array(_effects(found), from_pandas=True),
         "raises": nothing,
         "lowers": nothing,
         "decision": nothing if customers.amounts else pa.array(customers.decided.astype(np.int8)),
@@ -209,6 +216,16 @@ def _table(found: _Found) -> pa.Table:
     }
     table = pa.table({column: values.cast(SHAPE.field(column).type) for column, values in columns.items()})
     return table.take(pa.array(found.sorted.order))
+
+
+def _effects(found: _Found) -> Floats:
+    """Return by how much the offers that are made lower the probability; not a number where no uplift model says."""
+    effects = np.full(len(found.ids), np.nan)
+    for index, offer in enumerate(found.offers):
+        if offer.name in found.customers.effects and found.sorted.chosen is not None:
+            made = found.sorted.chosen.offer == index
+            effects[made] = found.customers.effects[offer.name][made]
+    return effects
 
 
 def _offered(found: _Found, made: pa.Array | None) -> pa.Array:
@@ -252,7 +269,7 @@ def _readable(column: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
     if column in _SIDES:
         return pc.replace_substring(values, MINUS, "-")
     if pa.types.is_floating(values.type):
-        return pc.round(values, 4 if column == "probability" else 2)
+        return pc.round(values, 4 if column in ("probability", "effect") else 2)
     return values
 
 
@@ -281,7 +298,8 @@ def _earned(found: _Found) -> list[Floats | None]:
     chosen, value = found.sorted.chosen, found.customers.value
     if chosen is None or value is None:
         return [None, None, None]
-    return [profit.total(found.offers, chosen, found.customers.risk, value, times=times) for times in (1.0, 0.5, 1.5)]
+    risk, effects = found.customers.risk, found.customers.effects
+    return [profit.total(found.offers, chosen, risk, value, times=times, effects=effects) for times in (1.0, 0.5, 1.5)]
 
 
 def _moves(run: int, found: _Found, table: pa.Table) -> list[BucketMove]:
@@ -302,12 +320,14 @@ def _made(at: Workspace, found: _Found) -> Iterator[OfferMade]:
 
 
 def _priced(what: OfferMade, found: _Found, index: int, earned: Sequence[Floats | None]) -> OfferMade:
-    """Return an offer with a save rate with what it earns, and from where on it pays."""
+    """Return an offer of which it is known what it saves with what it earns, and from where on it pays."""
     chosen, offer = found.sorted.chosen, found.offers[index]
-    assert chosen is not None  # noqa: S101 - offers with a save rate are chosen from
+    assert chosen is not None  # noqa: S101 - offers that are priced are chosen from
     made = chosen.offer == index
     profits = [None if one is None else float(one[made].sum()) for one in earned]
-    low, median, high = _thresholds(offer, (what.low_value, what.median_value, what.high_value))
+    values = (what.low_value, what.median_value, what.high_value)
+    by_customer = offer.name in found.customers.effects  # then no probability says from where on it pays
+    low, median, high = (None, None, None) if by_customer else _thresholds(offer, values)
     return replace(
         what,
         customers=int(made.sum()),
@@ -323,7 +343,8 @@ def _priced(what: OfferMade, found: _Found, index: int, earned: Sequence[Floats 
 
 def _pays(found: _Found, index: int) -> npt.NDArray[np.bool_]:
     assert found.customers.value is not None  # noqa: S101 - there are offers, so it is known what customers are worth
-    return profit.expected_profit(found.offers[index], found.customers.risk, found.customers.value) > 0
+    effect = found.customers.effects.get(found.offers[index].name)
+    return profit.expected_profit(found.offers[index], found.customers.risk, found.customers.value, effect=effect) > 0
 
 
 def _quantiles(value: Floats | None) -> list[float | None]:

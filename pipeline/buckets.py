@@ -8,7 +8,7 @@ thresholds, the two numbers are given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from churnwatch.pipeline import profit
 from churnwatch.pipeline.offers import Floats, Offer
-from churnwatch.pipeline.profit import Chosen
+from churnwatch.pipeline.profit import Chosen, Effects
 from churnwatch.pipeline.settings_offers import By
 
 BUCKETS = ("A", "B", "C")
@@ -34,6 +34,7 @@ class Customers:
         decided: (n,) whether the model decides that the customer leaves; of amounts, whether it is above the mean.
         threshold: the least risk of those who are decided to leave, as the model has it.
         amounts: whether `risk` is an amount.
+        effects: (n,) by how much an offer lowers the risk, by its name, where an uplift model decides.
     """
 
     risk: Floats
@@ -41,6 +42,7 @@ class Customers:
     decided: npt.NDArray[np.bool_]
     threshold: float
     amounts: bool = False
+    effects: Effects = field(default_factory=dict)
 
     @property
     def loss(self) -> Floats | None:
@@ -84,21 +86,22 @@ def sort(
     Args:
         customers: in the order that decides between equals.
         by: what decides.
-        offers: those with a save rate; by profit at least one.
+        offers: those with a save rate, or with an effect that was measured; by profit at least one.
         capacity: how many can be called.
         held_back: (n,) who is made no offer by lot, should they come into B; None: nobody.
         bounds: of `thresholds`: from which risk on customers are in A, and in B.
     """
     if by is By.PROFIT:
         assert customers.value is not None  # noqa: S101 - settings with offers say what a customer is worth
-        chosen = profit.choose(offers, customers.risk, customers.value, capacity=capacity)
+        chosen = profit.choose(offers, customers.risk, customers.value, capacity=capacity, effects=customers.effects)
         bucket = _by_profit(customers, chosen)
         return _sorted(customers, bucket, (None, None), chosen, held_back)
     bucket, thresholds = _by_bounds(customers, bounds) if bounds else _by_capacity(customers, capacity)
     made = None
     if offers and customers.value is not None:
         called, reached = bucket == A, bucket == B
-        made = profit.best_within(offers, customers.risk, customers.value, called=called, reached=reached)
+        made = profit.best_within(offers, customers.risk, customers.value, called=called, reached=reached,
+                                  effects=customers.effects)  # fmt: skip
     return _sorted(customers, bucket, thresholds, made, held_back)
 
 

@@ -130,14 +130,18 @@ def outcomes(
     )
     newest = engine.rows(f"SELECT max({until}) FROM {customers} r WHERE {label} IS NOT NULL")[0][0]
     window = f"m._cw_since + INTERVAL '{given.days}' DAY"
-    counted = engine.rows(
-        f"SELECT {ACTION}, substr(_cw_month, 1, 7), _cw_arm, count(*), count(_y),"
-        " CAST(coalesce(sum(_y), 0) AS BIGINT), max(_cw_window) FROM"
-        f" (SELECT m.{key}, m.{ACTION}, m._cw_month, m._cw_arm, {window} AS _cw_window, max(r._y) AS _y"
+    engine.table(
+        "campaign_outcomes",
+        f"SELECT m.{key} AS _cw_who, m.{ACTION} AS _cw_action, m._cw_month, m._cw_since, m._cw_arm,"
+        f" {window} AS _cw_window, max(r._y) AS _cw_y"
         f" FROM campaign_members m LEFT JOIN campaign_rows r ON r.{key} = m.{key} AND r._cw_until > m._cw_since"
         f" AND r._cw_until <= {window} AND (r._cw_next IS NULL OR r._cw_next > m._cw_since)"
-        f" GROUP BY m.{key}, m.{ACTION}, m._cw_month, m._cw_arm, {window}) o"
-        f" GROUP BY {ACTION}, _cw_month, _cw_arm ORDER BY _cw_month, {ACTION}, _cw_arm"
+        f" GROUP BY m.{key}, m.{ACTION}, m._cw_month, m._cw_since, m._cw_arm, {window}",
+    )
+    counted = engine.rows(
+        "SELECT _cw_action, substr(_cw_month, 1, 7), _cw_arm, count(*), count(_cw_y),"
+        " CAST(coalesce(sum(_cw_y), 0) AS BIGINT), max(_cw_window) FROM campaign_outcomes o"
+        " GROUP BY _cw_action, _cw_month, _cw_arm ORDER BY _cw_month, _cw_action, _cw_arm"
     )
     return _by_campaign(counted, newest)
 
@@ -174,6 +178,32 @@ def members(main: Schema, engine: Engine) -> pa.Table:
         f"SELECT {name(main.id or '')} AS id, {ACTION} AS action, substr(_cw_month, 1, 7) AS month,"
         f" CAST(_cw_since AS TIMESTAMP) AS since, _cw_arm = {_TREATED} AS treated FROM campaign_members"
         f" WHERE _cw_arm <> {_BOTH}"
+    )
+
+
+def trial(main: Schema, engine: Engine, customers: str, wanted: Sequence[Campaign], *, known: str = "true") -> str:
+    """Return the query of some campaigns' customers as they were then, once the `outcomes` were counted.
+
+    Of each customer with an outcome the newest row up to the action; who has none is not among them. Beside the row's
+    own columns: `_cw_who`, `_cw_month`, `_cw_arm` (1: treated, 0: left alone) and `_cw_y` (1: left afterwards).
+
+    Args:
+        main: the columns of the customers' rows.
+        engine: where the rows are.
+        customers: what stands after FROM to read the customers' rows as they came, each with its time (`TIME`).
+        wanted: the campaigns.
+        known: a condition on a row and the time of the action, `_cw_since`: what the row holds was known by then.
+    """
+    named = {"_cw_wanted": [each.action for each in wanted], "_cw_in": [each.month for each in wanted]}
+    engine.table("campaign_wanted", pa.table({column: pa.array(each, pa.string()) for column, each in named.items()}))
+    return (
+        f"SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY _cw_who, _cw_month"
+        f" ORDER BY {TIME} DESC, _batch DESC, _line DESC) AS _cw_nth FROM (SELECT r.*, o._cw_who, o._cw_month,"
+        f" o._cw_since, o._cw_arm, o._cw_y FROM campaign_outcomes o JOIN campaign_wanted w"
+        f" ON w._cw_wanted = o._cw_action AND w._cw_in = substr(o._cw_month, 1, 7)"
+        f" JOIN {customers} r ON r.{name(main.id or '')} = o._cw_who"
+        f" WHERE o._cw_y IS NOT NULL AND o._cw_arm <> {_BOTH} AND r.{TIME} <= o._cw_since) j WHERE {known}) k"
+        " WHERE _cw_nth = 1"
     )
 
 

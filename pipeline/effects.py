@@ -62,17 +62,37 @@ def _why_not(treated: Arm, control: Arm, before: Alike | None) -> str | None:
     return None
 
 
+def why_not_by_customer(campaign: Campaign, before: Alike | None) -> str | None:
+    """Return why nothing is to be learned from a campaign about single customers; None where there may be.
+
+    Args:
+        campaign: what became of its customers.
+        before: how alike both sides were; None: nobody knows.
+    """
+    why = _why_not(campaign.treated, campaign.control, before)
+    if why is not None:
+        return why
+    return _lost(campaign.treated, campaign.control) if campaign.is_over else "the window is not over"
+
+
 def _mind(campaign: Campaign) -> str | None:
     told = []
     if not campaign.is_over:
         told.append("so far: the window is not over")
     treated, control = campaign.treated, campaign.control
-    lost = difference((treated.known, treated.customers), (control.known, control.customers))
-    if lost.low > 0 or lost.high < 0:
-        told.append(
-            f"outcomes are known of {treated.known / treated.customers:.0%} of the treated and"
-            f" {control.known / control.customers:.0%} of the control; who is missing may have left"
-        )
+    lost = _lost(treated, control)
+    if lost is not None:
+        told.append(lost)
     if campaign.contradicting:
         told.append(f"{campaign.contradicting:,} customers are said to be both and count as neither")
     return "; ".join(told) or None
+
+
+def _lost(treated: Arm, control: Arm) -> str | None:
+    lost = difference((treated.known, treated.customers), (control.known, control.customers))
+    if lost.low <= 0 <= lost.high:
+        return None
+    return (
+        f"outcomes are known of {treated.known / treated.customers:.0%} of the treated and"
+        f" {control.known / control.customers:.0%} of the control; who is missing may have left"
+    )

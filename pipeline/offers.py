@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ class Offer:
         discount: D, an amount, or a share of the customer's value.
         is_relative: whether it is a share.
         cost: c, of reaching one customer.
-        save_rate: s, the share of those who would leave that stays for it.
+        save_rate: s, the share of those who would leave that stays for it; 0 where only an uplift model knows.
         take_up: a, the share of those who stay anyway that takes it.
         call: whether it is made in a call.
     """
@@ -43,10 +43,15 @@ class Offer:
         return self.discount * np.maximum(value, 0.0) if self.is_relative else np.full_like(value, self.discount)
 
 
-def priced(given: Mapping[str, settings_offers.Offer]) -> tuple[Offer, ...]:
-    """Return the offers that have a save rate, as the settings list them; of others no profit can be claimed."""
+def priced(given: Mapping[str, settings_offers.Offer], measured: Collection[str] = ()) -> tuple[Offer, ...]:
+    """Return the offers of which a profit can be claimed, as the settings list them.
+
+    Args:
+        given: the settings.
+        measured: the offers of which an uplift model says what they do; the others need a save rate.
+    """
     return tuple(
-        Offer(name, each.size, each.is_relative, each.cost, each.save_rate, each.take_up, each.call)
+        Offer(name, each.size, each.is_relative, each.cost, each.save_rate or 0.0, each.take_up, each.call)
         for name, each in given.items()
-        if each.save_rate is not None
+        if each.save_rate is not None or name in measured
     )

@@ -6,6 +6,12 @@ Against doing nothing it is expected to earn
 
     p·s·(V − D) − (1 − p)·a·D − c
 
+Where it was measured by how much an offer lowers this customer's probability of leaving, that effect τ (see `uplift`)
+stands in the place of p·s. It may be below nought: then it drives customers away who would have stayed, with their
+value less the discount that they would have taken,
+
+    τ·(V − a·D) − (1 − p)·a·D − c
+
 The first term is what is saved and then discounted, the second are discounts that nobody needed, the third is spent
 whatever happens. With a = 1 it is the profit of a contacted customer in Verbraken, Verbeke and Baesens, *A novel profit
 maximizing metric for measuring classification performance of customer churn prediction models*, IEEE Transactions on
@@ -15,8 +21,9 @@ uncertain save rate only the mean matters for the decision about one customer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +31,10 @@ import numpy.typing as npt
 from churnwatch.pipeline.offers import Floats, Offer
 
 NONE = -1  # the index of no offer
+Effects = Mapping[
+    str, Floats
+]  # by offer, where that was measured: (n,) by how much it lowers the probability of leaving
+UNMEASURED: Effects = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -43,17 +54,23 @@ class Chosen:
     waits: npt.NDArray[np.bool_]
 
 
-def expected_profit(offer: Offer, probability: Floats, value: Floats, *, times: float = 1.0) -> Floats:
+def expected_profit(
+    offer: Offer, probability: Floats, value: Floats, *, times: float = 1.0, effect: Floats | None = None
+) -> Floats:
     """Return what making an offer is expected to earn against doing nothing, shape (n,), in the value's unit.
 
     Args:
         offer: what is offered.
         probability: (n,) of leaving.
         value: (n,) what the customer brings if they stay; not a number where nobody knows, and then so is the profit.
-        times: what the save rate is multiplied by (it stays at most 1), to see what it hangs on.
+        times: what the save rate, or the effect, is multiplied by (no more are saved than would leave), to see what it
+            hangs on.
+        effect: (n,) by how much the offer lowers the probability of leaving; None: by the save rate.
     """
     discount = offer.discounts(value)
-    saved = min(1.0, offer.save_rate * times) * probability * (value - discount)
+    kept = probability * offer.save_rate if effect is None else effect
+    kept = np.minimum(kept * times, probability)
+    saved = kept * (value - np.where(kept < 0, offer.take_up, 1.0) * discount)
     return np.asarray(saved - (1 - probability) * offer.take_up * discount - offer.cost)
 
 
@@ -73,7 +90,9 @@ def threshold(offer: Offer, value: Floats) -> Floats:
     return np.where(root < 1, root, np.nan)
 
 
-def choose(offers: Sequence[Offer], probability: Floats, value: Floats, *, capacity: int) -> Chosen:
+def choose(
+    offers: Sequence[Offer], probability: Floats, value: Floats, *, capacity: int, effects: Effects = UNMEASURED
+) -> Chosen:
     """Make each customer the offer that earns most, or none; at most `capacity` of them get a call.
 
     The calls go to those whom a call earns most over the best that could be done without one, which no other choice of
@@ -85,8 +104,9 @@ def choose(offers: Sequence[Offer], probability: Floats, value: Floats, *, capac
         probability: (n,) of leaving.
         value: (n,) what the customer brings; where it is not a number, no offer is made.
         capacity: how many can be called.
+        effects: of offers of which they were measured; the others save by their rate.
     """
-    profits = np.stack([expected_profit(offer, probability, value) for offer in offers])
+    profits = _profits(offers, probability, value, effects)
     profits = np.where(np.isnan(profits), -np.inf, profits)
     by_call = np.array([offer.call for offer in offers])
     every = np.ones_like(by_call)
@@ -102,7 +122,7 @@ def choose(offers: Sequence[Offer], probability: Floats, value: Floats, *, capac
 
 def best_within(
     offers: Sequence[Offer], probability: Floats, value: Floats, *, called: npt.NDArray[np.bool_],
-    reached: npt.NDArray[np.bool_],
+    reached: npt.NDArray[np.bool_], effects: Effects = UNMEASURED,
 ) -> Chosen:  # fmt: skip
     """Make the best offer, where one pays, to customers of whom something else decided who is called or reached at all.
 
@@ -112,8 +132,9 @@ def best_within(
         value: (n,) what the customer brings.
         called: (n,) who gets a call, and may be made any offer.
         reached: (n,) who may be made an offer without a call.
+        effects: of offers of which they were measured.
     """
-    profits = np.stack([expected_profit(offer, probability, value) for offer in offers])
+    profits = _profits(offers, probability, value, effects)
     by_call = np.array([offer.call for offer in offers])
     allowed = called | (reached & ~by_call[:, None])
     profits = np.where(np.isnan(profits) | ~allowed, -np.inf, profits)
@@ -123,13 +144,23 @@ def best_within(
     return Chosen(np.where(pays, offer, NONE), np.where(pays, profit, 0.0), called & pays, nobody)
 
 
-def total(offers: Sequence[Offer], chosen: Chosen, probability: Floats, value: Floats, *, times: float) -> Floats:
-    """Return what the offers that are made earn if every save rate is so many times what was assumed, shape (n,)."""
+def total(
+    offers: Sequence[Offer], chosen: Chosen, probability: Floats, value: Floats, *, times: float,
+    effects: Effects = UNMEASURED,
+) -> Floats:  # fmt: skip
+    """Return what the offers that are made earn if each saves so many times what is expected, shape (n,)."""
     found = np.zeros(len(probability))
     for index, offer in enumerate(offers):
         made = chosen.offer == index
-        found[made] = expected_profit(offer, probability[made], value[made], times=times)
+        earned = expected_profit(offer, probability, value, times=times, effect=effects.get(offer.name))
+        found[made] = earned[made]
     return found
+
+
+def _profits(offers: Sequence[Offer], probability: Floats, value: Floats, effects: Effects) -> Floats:
+    """Return what each offer is expected to earn, shape (offers, n)."""
+    found = (expected_profit(offer, probability, value, effect=effects.get(offer.name)) for offer in offers)
+    return np.stack(list(found))
 
 
 def _best(profits: Floats, among: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], Floats]:

@@ -628,6 +628,31 @@ class OfferMade:
 
 
 @dataclass(frozen=True, slots=True)
+class UpliftModel:
+    """What campaigns of an offer's name say of what it does, and whether that decides to whom it is made.
+
+    Table `uplift_models`. Shares of customers; effects are positive where fewer leave.
+    """
+
+    run: int
+    offer: str
+    decides: int
+    why: str | None  # it does not
+    campaigns: int = 0  # from which was learned
+    treated: int = 0
+    control: int = 0
+    treated_churned: int = 0
+    control_churned: int = 0
+    effect: float | None = None  # on average; None where nothing was learned
+    effect_low: float | None = None
+    effect_high: float | None = None
+    qini: float | None = None
+    qini_low: float | None = None
+    qini_high: float | None = None
+    slope: float | None = None  # what a difference of one between both models came to
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """One of the customers to call first (table `call_list`)."""
 
@@ -642,6 +667,7 @@ class Call:
     expected_profit: float | None
     raises: str | None
     lowers: str | None
+    effect: float | None = None  # by how much the offer lowers the probability; None where no uplift model decides
 
 
 @dataclass(frozen=True, slots=True)

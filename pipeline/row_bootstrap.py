@@ -70,6 +70,11 @@ def swap_rows(metric: str, y: Labels, champion: Floats, candidate: Floats, *, re
     return float((1 + beyond.sum()) / (1 + len(beyond)))
 
 
+def means(values: Floats, *, resamples: int, seed: int) -> Floats:
+    """Return the mean over resamples of values, shape (k,); of very many values fewer are drawn, as above."""
+    return np.concatenate([values[drawn].mean(axis=1) for drawn in _draws(len(values), resamples, seed)])
+
+
 def value(metric: str, y: Labels, probability: Floats) -> float:
     """Return a metric of one model on the rows as they are; NaN where it is not defined on them."""
     return float(_OF_ROWS[metric](y, probability)(np.arange(len(y))[None])[0])

@@ -55,6 +55,7 @@ class Offer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     save_rate: _Share | None = None  # of those who would leave, the share that stays for it; None: nobody knows
     take_up: _Share = 1.0  # of those who stay anyway, the share that takes it
     call: bool = False  # whether it is made in a call, of which there are `call_capacity`
+    uplift: Literal["auto", "off"] = "auto"  # whether campaigns of its name may say what it does, customer by customer
 
     @property
     def is_relative(self) -> bool:

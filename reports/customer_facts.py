@@ -15,7 +15,9 @@ from churnwatch.pipeline.records import (
     GoalProgress,
     MonthlyChurn,
     OfferMade,
+    UpliftModel,
 )
+from churnwatch.pipeline.uplift_words import decided_by
 from churnwatch.reports.listed import Listed
 
 
@@ -27,8 +29,20 @@ class Sorted:
     buckets: tuple[Bucket, ...]
     moves: tuple[BucketMove, ...]
     offers: tuple[OfferMade, ...]
+    uplift: tuple[UpliftModel, ...]  # what campaigns say of them
     calls: Listed[Call]
     why_moved: str  # into A and out of it, in words; empty where nobody knows
+
+    @property
+    def measured(self) -> set[str]:
+        """The offers of which uplift models decide to whom they are made."""
+        return {each.offer for each in self.uplift if each.decides}
+
+    @property
+    def deciding(self) -> list[str]:
+        """What decides to whom each offer is made that campaigns say something of, a sentence each."""
+        rates = {each.offer: each.save_rate for each in self.offers}
+        return [decided_by(each, has_save_rate=rates[each.offer] is not None) for each in self.uplift]
 
     @property
     def urgent(self) -> Bucket | None:

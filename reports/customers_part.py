@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from markupsafe import escape
 
@@ -34,6 +34,7 @@ def sorted_customers(reader: Reader, settings: Settings) -> Sorted | None:
         tuple(Bucket(**row) for row in customers.buckets(reader, by.run)),
         tuple(BucketMove(**row) for row in customers.moves(reader, by.run)),
         tuple(OfferMade(**row) for row in customers.offers(reader, by.run)),
+        tuple(customers.uplift_models(reader, by.run)),
         Listed(tuple(_fitting(calls)), customers.called(reader, by.run)),
         why_moved(reader, by, settings.names, amounts=settings.positive is None),
     )
@@ -71,11 +72,13 @@ def reasons(reader: Reader, names: Mapping[str, str]) -> Reasons | None:
 
 
 def earnings(found: Sorted | None, curves: Curves | None) -> tuple[Earning, ...]:
-    """Return what each offer of which a save rate is known would have earned on the holdout, threshold by threshold."""
-    return tuple(_earnings(found.offers, curves)) if found is not None and curves is not None else ()
+    """Return what each offer that goes by its save rate would have earned on the holdout, threshold by threshold."""
+    if found is None or curves is None:
+        return ()
+    return tuple(_earnings([each for each in found.offers if each.offer not in found.measured], curves))
 
 
-def _earnings(offers: tuple[OfferMade, ...], curves: Curves) -> Iterator[Earning]:
+def _earnings(offers: Sequence[OfferMade], curves: Curves) -> Iterator[Earning]:
     for offer in offers:
         value = offer.median_value
         if offer.save_rate is None or value is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from churnwatch.pipeline.errors import NotFoundError
 from churnwatch.pipeline.ledger.reader import Reader, Row
-from churnwatch.pipeline.records import Bucketing
+from churnwatch.pipeline.records import Bucketing, UpliftModel
 
 
 def predictions(ledger: Reader, run: int | None = None) -> list[Row]:
@@ -48,6 +48,12 @@ def move_reasons(ledger: Reader, run: int) -> list[Row]:
 def offers(ledger: Reader, run: int) -> list[Row]:
     """Return the offers of a run, with what they are expected to earn and from where on they pay."""
     return ledger.rows("SELECT * FROM offers WHERE run = ? ORDER BY offer", run)
+
+
+def uplift_models(ledger: Reader, run: int) -> list[UpliftModel]:
+    """Return what campaigns said in a run of what offers do; nothing where there were none."""
+    rows = ledger.rows("SELECT * FROM uplift_models WHERE run = ? ORDER BY offer", run)
+    return [UpliftModel(**row) for row in rows]
 
 
 def call_list(ledger: Reader, run: int, most: int = -1) -> list[Row]:

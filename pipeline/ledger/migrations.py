@@ -760,6 +760,35 @@ def m014_warnings(db: Database) -> None:
 
 
 @ledger_migrations()
+def m015_uplift(db: Database) -> None:
+    """Keep what campaigns say of what an offer does, and of whom it was told by an uplift model."""
+    db.execute(
+        """CREATE TABLE uplift_models (
+            run INTEGER NOT NULL REFERENCES bucketings,
+            offer TEXT NOT NULL,
+            decides INTEGER NOT NULL CHECK (decides IN (0, 1)),
+            why TEXT,
+            campaigns INTEGER NOT NULL,
+            treated INTEGER NOT NULL,
+            control INTEGER NOT NULL,
+            treated_churned INTEGER NOT NULL CHECK (treated_churned <= treated),
+            control_churned INTEGER NOT NULL CHECK (control_churned <= control),
+            effect REAL,
+            effect_low REAL,
+            effect_high REAL,
+            qini REAL,
+            qini_low REAL,
+            qini_high REAL,
+            slope REAL,
+            PRIMARY KEY (run, offer),
+            CHECK ((decides = 1) = (why IS NULL)),
+            CHECK (decides = 0 OR qini_low > 0)
+        ) STRICT, WITHOUT ROWID"""
+    )
+    db.execute("ALTER TABLE call_list ADD COLUMN effect REAL")
+
+
+@ledger_migrations()
 def m016_compiled(db: Database) -> None:
     """Keep how far the compiled form of each version is from the version itself, and why it is not served."""
     db.execute(
@@ -789,6 +818,7 @@ NAMES = frozenset(
         "m012_alerts",
         "m013_curves",
         "m014_warnings",
+        "m015_uplift",
         "m016_compiled",
     }
 )

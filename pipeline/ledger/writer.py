@@ -62,6 +62,7 @@ from churnwatch.pipeline.records import (
     SourceFile,
     Status,
     Step,
+    UpliftModel,
     Verdict,
 )
 
@@ -100,6 +101,7 @@ _TABLES: dict[type, str] = {
     MonthlyChurn: "monthly_churn",
     MoveReason: "move_reasons",
     OfferMade: "offers",
+    UpliftModel: "uplift_models",
     Part: "parts",
     PartReplacement: "part_replacements",
     Prediction: "predictions",

@@ -18,7 +18,7 @@ from churnwatch.pipeline.bucketing import SHAPE
 from churnwatch.pipeline.campaigns import CAMPAIGNS
 from churnwatch.pipeline.csv_file import write_csv
 from churnwatch.pipeline.ledger.writer import Ledger
-from churnwatch.pipeline.records import Bucket, Bucketing, BucketMove, OfferMade, Part, Prediction
+from churnwatch.pipeline.records import Bucket, Bucketing, BucketMove, OfferMade, Part, Prediction, UpliftModel
 
 SETTINGS = "target: left\npositive: yes\nid: customer\n"
 ROWS = (
@@ -87,6 +87,22 @@ def test_buckets_come_first_then_who_moved_the_offers_and_the_customers(said: Ca
     assert " 1e5 " in text  # an id is a name, and no number
     assert "was" in text
     assert "was" not in said("--bucket", "C")  # a column in which nothing stands
+
+
+def test_what_decides_an_offer_is_said_with_what_was_measured(said: Callable[..., str], home: Path) -> None:
+    told = UpliftModel(2, "gift", 1, None, 1, 100, 50, 10, 20, 0.2, 0.1, 0.3, 0.04, 0.01, 0.07, 0.9)
+    rows = [_customer("7", "A", 0.9, offer="gift", expected_profit=90.0, effect=0.345)]
+    path = home / "predictions" / "run-00002-calls.parquet"
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows, schema=SHAPE), path)
+    with Ledger.open(home / "churnwatch.db") as ledger:
+        ledger.add(told, UpliftModel(2, "call", 0, "no campaign's action is `call`"))
+    text = said()
+    assert "gift: decided by an uplift model. Of 100 treated and 50 left alone, 20.00 (10.00 to 30.00) points" in text
+    assert "call: decided by its save rate. No uplift model decides: no campaign's action is `call`." in text
+    assert text.index("measured") < text.index("by customer") < text.index("34.5 points")
+    assert "Without a save rate no profit" not in text
+    assert json.loads(said("--json"))["uplift"][1]["effect"] == 0.2
+    assert "34.5 points" in said("7")
 
 
 def test_some_of_a_bucket_are_shown_and_how_many_more_there_are(said: Callable[..., str]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from churnwatch.pipeline.alike import Alike
 from churnwatch.pipeline.campaigns import Arm, Campaign
-from churnwatch.pipeline.effects import effect
+from churnwatch.pipeline.effects import effect, why_not_by_customer
 
 DONE = Campaign("call", "2026-03", Arm(500, 500, 60), Arm(500, 500, 100), 0, is_over=True)
 
@@ -61,3 +61,21 @@ def test_what_to_mind_is_said() -> None:
         "so far: the window is not over; outcomes are known of 100% of the treated and 60% of the control; who is"
         " missing may have left; 3 customers are said to be both and count as neither"
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "before", "why"),
+    [
+        ({}, None, None),
+        ({}, Alike(0.31, 0.3, 0.1, 0.4), None),
+        ({}, Alike(0.6, 0.3, 1.2, 0.001), "treated and control were not alike before"),
+        ({"control": Arm()}, None, "no control"),
+        ({"is_over": False}, None, "the window is not over"),
+        ({"control": Arm(500, 300, 60)}, None, "outcomes are known of 100% of the treated and 60% of the control"),
+    ],
+)
+def test_single_customers_effects_are_learned_only_where_the_lot_decided_and_all_is_known(
+    changed: dict[str, Arm | bool], before: Alike | None, why: str | None
+) -> None:
+    found = why_not_by_customer(replace(DONE, **changed), before)  # type: ignore[arg-type]
+    assert found is None if why is None else str(found).startswith(why)

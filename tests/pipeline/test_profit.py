@@ -143,3 +143,44 @@ def test_offers_without_a_save_rate_are_not_chosen_from() -> None:
     percent, amount = priced(given_)
     assert (percent.name, percent.discounts(_p(200, 400)).tolist()) == ("b", [25.0, 50.0])
     assert (amount.name, amount.call, amount.discounts(_p(200, 400)).tolist()) == ("c", True, [30.0, 30.0])
+
+
+# -- where it was measured what an offer does ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("effect", [0.15, -0.15])
+def test_what_came_is_on_average_what_an_effect_foretells(effect: float) -> None:
+    """Below nought, it drives customers away, who then take no discount either."""
+    rng, n, p, v = np.random.default_rng(0), 400_000, 0.4, 1000.0
+    fate, takes = rng.random(n), rng.random(n) < LETTER.take_up
+    without, treated = fate < p, fate < p - effect
+    discounts = 20.0 * (~treated & (without | takes))
+    earned = (without * 1.0 - treated) * v - discounts - LETTER.cost
+    error = earned.std() / np.sqrt(n)
+    told = profit.expected_profit(LETTER, _p(p), _p(v), effect=_p(effect))[0]
+    assert told == pytest.approx(earned.mean(), abs=4 * error)
+
+
+@given(offer=OFFERS, customer=st.tuples(SHARES, st.floats(-1, 50)), times=st.sampled_from([0.5, 1.0, 1.5]))
+def test_an_effect_of_p_times_s_is_the_save_rate(offer: Offer, customer: tuple[float, float], times: float) -> None:
+    p, v = (_p(each) for each in customer)
+    by_rate = profit.expected_profit(offer, p, v, times=times)
+    by_effect = profit.expected_profit(offer, p, v, times=times, effect=p * offer.save_rate)
+    assert by_effect == pytest.approx(by_rate, abs=1e-9)
+
+
+def test_who_is_saved_gets_the_offer_and_not_who_is_only_likely_to_leave() -> None:
+    p, v = _p(0.9, 0.3), _p(1000, 1000)
+    effects = {"call": _p(0.0, 0.25)}
+    chosen = profit.choose([CALL, LETTER], p, v, capacity=1, effects=effects)
+    assert list(chosen.offer) == [1, 0]
+    assert list(chosen.called) == [False, True]
+    assert profit.total([CALL, LETTER], chosen, p, v, times=1.0, effects=effects) == pytest.approx(chosen.profit)
+    within = profit.best_within([CALL], p, v, called=p > 0, reached=p > 1, effects=effects)
+    assert list(within.offer) == [NONE, 0]
+
+
+def test_an_offer_without_a_save_rate_has_a_profit_only_where_it_was_measured() -> None:
+    given = {"gift": settings_offers.Offer(discount="20"), "call": settings_offers.Offer(save_rate=0.3)}
+    assert [each.name for each in priced(given)] == ["call"]
+    assert [each.name for each in priced(given, {"gift"})] == ["gift", "call"]

@@ -17,6 +17,7 @@ from churnwatch.pipeline.records import (
     MonthlyChurn,
     MoveReason,
     OfferMade,
+    UpliftModel,
 )
 from churnwatch.reports.cohorts import cohort_table
 from churnwatch.reports.customers_part import earnings, reasons, sorted_customers
@@ -85,6 +86,17 @@ def test_what_counts_is_called_as_in_the_reasons(book: Book) -> None:
     found = reasons(book.ledger, {"tenure": "months as a customer"})
     assert found is not None
     assert [row.column for row in found.rows.shown] == ["months as a customer", "fee"]
+
+
+def test_the_page_says_of_each_offer_what_decides_and_draws_no_threshold_where_that_is_a_model(book: Book) -> None:
+    customers(book)
+    assert "Threshold against profit" in page(book)
+    measured = UpliftModel(2, "phone", 1, None, 1, 100, 50, 10, 20, 0.2, 0.1, 0.3, 0.04, 0.01, 0.07, 0.9)
+    book.ledger.add(measured, UpliftModel(2, "nobody knows", 0, "<b>why</b>"))
+    text = page(book)
+    assert "phone: decided by an uplift model. Of 100 treated and 50 left alone, 20.00 (10.00 to 30.00) points" in text
+    assert "nobody knows: made to nobody, without a save rate. No uplift model decides: &lt;b&gt;why" in text
+    assert "Threshold against profit" not in text
 
 
 def test_a_model_that_is_not_explained_exactly_says_so(book: Book) -> None:

@@ -121,7 +121,8 @@ RELEASED = {
     "m012_alerts": "2f801679ae7e51a5",
     "m013_curves": "f81c8fad20414a05",
     "m014_warnings": "f22abe9637c27eba",
-    "m016_compiled": "83db501f124205d2",
+    "m015_uplift": "d24bbae016e3ea12",
+    "m016_compiled": "3adc8466c69c8afe",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
