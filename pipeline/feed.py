@@ -1,7 +1,7 @@
 """What was served → batches below the source folder, which the next run takes in like any other drop.
 
-Predictions are requests to score: drift and what is to be expected are measured on them. Predictions with their outcomes
-are rows to learn from. A batch is written beside under a hidden name and renamed; see `served.due` for why none is made
+Predictions are requests to score: drift and what is to be expected are measured on them. Predictions with outcomes are
+rows to learn from. A batch is written beside under a hidden name and renamed; see `served.due` for why none is made
 twice and no row is left out.
 """
 
@@ -68,18 +68,14 @@ def _of_kind(
         yield path
 
 
-def _table(
-    rows: Sequence[Row], schema: Schema, constant: dict[str, Any], targets: tuple[str, str] | None
-) -> pa.Table:
+def _table(rows: Sequence[Row], schema: Schema, constant: dict[str, Any], targets: tuple[str, str] | None) -> pa.Table:
     """Return rows as text, as a file of customers holds them, with the target where it is known."""
     known = [_customer(row, schema, constant, targets) for row in rows]
     columns = [column for column in schema.names if targets is not None or column != schema.target]
     return pa.table({column: pa.array([_text(each.get(column)) for each in known], pa.string()) for column in columns})
 
 
-def _customer(
-    row: Row, schema: Schema, constant: dict[str, Any], targets: tuple[str, str] | None
-) -> dict[str, Any]:
+def _customer(row: Row, schema: Schema, constant: dict[str, Any], targets: tuple[str, str] | None) -> dict[str, Any]:
     """Return what is known of a customer by column. What was not sent is missing, but for what never differed."""
     found = {**constant, **json.loads(row.inputs)}
     if schema.id is not None:

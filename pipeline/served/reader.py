@@ -38,14 +38,15 @@ class Reader:
     @classmethod
     @contextmanager
     def open(cls, path: Path) -> Iterator[Self]:
-        """Open for reading only.
+        """Open for reading only, all of it as of the first question.
 
         Raises:
             LedgerError: it cannot be read.
         """
         uri = f"file:{str(path.resolve()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode=ro"
         try:
-            with closing(sqlite3.connect(uri, uri=True, timeout=30)) as connection:
+            with closing(sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)) as connection:
+                connection.execute("BEGIN")
                 yield cls(connection)
         except sqlite3.DatabaseError as error:
             raise LedgerError(f"{path}: cannot be read ({error}). Move it away; a new one is begun.") from None
