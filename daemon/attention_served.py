@@ -76,7 +76,8 @@ def _on_holdout(ledger: LedgerReader, version: Model) -> float | None:
 def _lost(served: Reader, now: datetime) -> Iterator[str]:
     rows, last = served.not_logged()
     if last is not None and now - from_iso(last) < _LOST_LATELY:
-        yield f"{rows:,} served predictions could not be logged, the last {last[:16].replace('T', ' ')} UTC; is there room?"
+        when = last[:16].replace("T", " ")
+        yield f"{rows:,} served predictions could not be logged, the last on {when} UTC; is there room on the disk?"
 
 
 def _waiting(home: Home, ledger: LedgerReader, served: Reader, now: datetime) -> Iterator[str]:

@@ -22,7 +22,7 @@ from churnwatch.pipeline.datasets import paths
 from churnwatch.pipeline.engine import duckdb_engine, name
 from churnwatch.pipeline.ledger.reader import Reader as LedgerReader
 from churnwatch.pipeline.records import Signature
-from churnwatch.pipeline.schema import NUMBERS, Schema
+from churnwatch.pipeline.schema import Schema
 from churnwatch.pipeline.served import due
 from churnwatch.pipeline.served.reader import Kind, Reader
 from churnwatch.pipeline.served.records import Row
@@ -56,7 +56,9 @@ def _of_kind(
     home: Home, ledger: LedgerReader, served: Reader, wanted: due.Next, schema: Schema, constant: dict[str, Any]
 ) -> Iterator[str]:
     after, kind = wanted.after, wanted.kind
-    targets = _targets(home, ledger, schema) if kind is Kind.OUTCOMES else None
+    targets = None
+    if kind is Kind.OUTCOMES:
+        targets = ("", "") if schema.predicts_amounts else _targets(home, ledger, schema)
     while rows := served.batch(kind, after=after, named=due.needs_id(home.settings), most=_MOST):
         path = due.batch_path(kind, served.store, after + 1, rows[-1].number)
         table = _table(rows, schema, constant, targets)
@@ -114,14 +116,11 @@ def _is_constant(known: Bins) -> bool:
 
 def _targets(home: Home, ledger: LedgerReader, schema: Schema) -> tuple[str, str]:
     """Return the texts of 0 and 1 as the target has them: for 0, the most frequent value that is not the positive."""
-    positive = schema.positive or ""
-    if schema.predicts_amounts or schema.columns[schema.target or ""].type in NUMBERS:
-        return "0", positive
-    parts = paths(home, ledger)
     target = name(schema.target or "")
     with duckdb_engine(home.state / "spill") as engine:
+        rows = f"SELECT {target}, {cells.label(schema)} AS _y FROM {engine.scan(paths(home, ledger))} p"
         found = engine.rows(
-            f"SELECT {target}, count(*) AS n FROM (SELECT *, {cells.label(schema)} AS _y FROM {engine.scan(parts)} p) l"
-            f" WHERE _y = 0 GROUP BY {target} ORDER BY n DESC, {target} LIMIT 1"
-        ) if parts else []  # fmt: skip
-    return (found[0][0] if found else "0"), positive
+            f"SELECT {target}, count(*) AS n FROM ({rows}) l WHERE _y = 0 GROUP BY {target} ORDER BY n DESC, {target}"
+            " LIMIT 1"
+        )
+    return str(found[0][0]), schema.positive or ""
