@@ -83,15 +83,13 @@ class Log:
 
     @classmethod
     def open(cls, home: Home, *, clock: Callable[[], datetime] = utc_now) -> Self:
-        """Open the log of a home and start its writer.
+        """Open the log of a home; its writer is to be started.
 
         Raises:
             LedgerError: `serving.db` cannot be written.
         """
         serve = home.settings.serve
-        opened = cls(Store.connect(home.serving_log), share=serve.log_share, keep_days=serve.keep_days, clock=clock)
-        opened.start()
-        return opened
+        return cls(Store.connect(home.serving_log), share=serve.log_share, keep_days=serve.keep_days, clock=clock)
 
     def start(self) -> None:
         """Start the writer."""
