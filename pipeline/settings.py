@@ -569,8 +569,14 @@ def _check_together(settings: Settings) -> None:
         _check_glob("at `$.campaigns`", settings.campaigning.files)
     settings_campaigns.check(settings)
     settings_notices.check(settings.mail, settings.alerts)
+    _check_log(settings)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
+
+
+def _check_log(settings: Settings) -> None:
+    if settings.serve.log == settings.ledger:
+        raise msgspec.ValidationError("is the ledger; what is served has a file of its own - at `$.serve.log`")
 
 
 def _check_task(settings: Settings) -> None:

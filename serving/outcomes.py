@@ -76,8 +76,8 @@ class Target:
 
     def understood(self, told: object) -> float | str:
         """Return 1 or 0, or the amount; or what is wrong with it."""
-        number = float(told) if isinstance(told, int | float) else None
-        if number is not None and not math.isfinite(number):
+        number = _number(told) if isinstance(told, int | float) else None
+        if isinstance(told, int | float) and (number is None or not math.isfinite(number)):
             return "not a number"
         if self.positive is None:
             return "not a number" if number is None or isinstance(told, bool) else number
@@ -102,10 +102,10 @@ class Target:
         return "none of the allowed values" if self.allowed and text not in self.allowed else 0.0
 
 
-def _number(text: str) -> float | None:
+def _number(told: str | float) -> float | None:
     try:
-        return float(text)
-    except ValueError:
+        return float(told)
+    except (ValueError, OverflowError):
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,5 +68,6 @@ def _share(hits: npt.NDArray[np.bool_]) -> Estimate:
 def _figures(found: Mapping[str, float], intervals: Mapping[str, Estimate]) -> Figures:
     told: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in found.items() if name in METRICS}
     for name in told.keys() & intervals:
-        told[name] |= {"low": intervals[name].low, "high": intervals[name].high}
+        ends = {"low": intervals[name].low, "high": intervals[name].high}
+        told[name] |= ends if all(map(math.isfinite, ends.values())) else {}
     return told

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from served_world import NOW, outcome, served
@@ -95,6 +96,7 @@ def test_what_contradicts_is_refused_and_recorded(client: TestClient, path: Path
         ({"id": 3, "target": 1}, ["id"]),
         ({"id": "3", "target": None}, ["target"]),
         ({"id": "3", "target": 2}, ["target"]),
+        ({"id": "3", "target": 10**400}, ["target"]),
         ({"id": "3", "target": "yes"}, ["target"]),
         ({"id": "3", "target": ""}, ["target"]),
         ({"id": "3", "target": [1]}, ["target"]),
@@ -145,6 +147,7 @@ def test_where_nothing_can_be_written_the_answer_says_so(log: Log, client: TestC
         (None, 41.5, 41.5),
         (None, -3, -3.0),
         (None, True, "not a number"),
+        (None, 10**400, "not a number"),
         (None, "41.5", "not a number"),
         (None, float("nan"), "not a number"),
         ("Yes", float("inf"), "not a number"),
@@ -201,6 +204,15 @@ def test_of_amounts_the_errors_are_told(log: Log, path: Path) -> None:
     metrics = client.get("/performance").json()["metrics"]
     assert metrics["mae"]["value"] == pytest.approx((1 + 0 + 1.3) / 3)
     assert set(metrics) == {"mae", "mape", "rmse", "r2"}
+
+
+def test_amounts_beyond_all_squares_have_no_figures_that_are_none(log: Log, path: Path) -> None:
+    client = _client(log, path, Target(None))
+    client.post("/outcomes", json=[{"id": "1", "target": 1e300}, {"id": "3", "target": -1e300}])
+    with np.errstate(over="ignore", invalid="ignore"):
+        answer = client.get("/performance")
+    assert answer.status_code == 200
+    assert answer.json()["metrics"]["mae"]["value"] == 1e300
 
 
 def test_a_log_that_cannot_be_read_is_said(client: TestClient, log: Log, tmp_path: Path) -> None:
