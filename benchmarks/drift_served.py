@@ -114,10 +114,13 @@ def attention(home: Path) -> list[str]:
 
 
 def shown(name: str, found: dict[str, Any], told: Sequence[str]) -> None:
-    f1, auc = found["metrics"]["f1"], found["metrics"]["roc_auc"]["value"]
+    metrics = {each["name"]: each for each in found["metrics"]}
+    f1, auc = metrics["f1"], metrics["roc_auc"]["value"]
     interval = f"{f1['value']:.2f} ({f1['low']:.2f} to {f1['high']:.2f})"
-    print(f"| {name} | {', '.join(found['models'])} | {found['outcomes']} | {interval} | {auc:.2f} |"
-          f" {'; '.join(told) or 'no'} |", flush=True)  # fmt: skip
+    models = ", ".join(each["model"] for each in found["models"])
+    print(
+        f"| {name} | {models} | {found['outcomes']} | {interval} | {auc:.2f} | {'; '.join(told) or 'no'} |", flush=True
+    )
 
 
 def new_run(home: Path, after: int) -> dict[str, Any]:

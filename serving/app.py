@@ -36,7 +36,7 @@ def create(home: Home, *, keep: Callable[[Exception], object]) -> FastAPI:
     Raises:
         LedgerError: what is served cannot be logged.
     """
-    current, log = Current(home), Log.open(home)
+    current, log = Current(home), Log.of(home)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

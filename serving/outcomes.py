@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -17,38 +18,16 @@ from fastapi import APIRouter, Request, Response
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.served.reader import Reader
-from churnwatch.pipeline.served.records import Fate, Outcome
+from churnwatch.pipeline.served.records import Answered, Fate, Outcome
 from churnwatch.pipeline.settings import Settings
 from churnwatch.serving import performance, problems
 from churnwatch.serving.problems import FieldProblem, Problem
+from churnwatch.serving.scoring import Measured
 from churnwatch.serving.served import Log
 
 _FIELDS = ("id", "target", "at")
 _FIRST, _LAST = "0001", "9999-12-31T23:59:59.999Z"
 _EXAMPLE = {"id": "7d6e8e9c-7a0b-4e0f-9d53-1c1f6a8f6f1e", "target": 1, "at": "2026-11-22"}
-_OUTCOME = {
-    "type": "object",
-    "title": "Outcome",
-    "required": ["id", "target"],
-    "additionalProperties": False,
-    "properties": {
-        "id": {"type": "string", "description": "Of the prediction, as it was answered."},
-        "target": {
-            "description": "1 or 0, or the target's own value; of a regression the amount.",
-            "anyOf": [{"type": "number"}, {"type": "string"}, {"type": "boolean"}],
-        },
-        "at": {"type": "string", "description": "When it was so, ISO 8601; now, where it is not told."},
-    },
-}
-_BODY = {
-    "required": True,
-    "content": {
-        "application/json": {
-            "schema": {"anyOf": [_OUTCOME, {"type": "array", "items": _OUTCOME}]},
-            "example": _EXAMPLE,
-        }
-    },
-}
 _SAYS = {
     Fate.UNKNOWN: "no prediction of this id is in the log: it was never made, was not logged (`serve.log_share`), or is"
     " older than `serve.keep_days`",
@@ -74,6 +53,15 @@ class Target:
         declared = settings.declared.get(settings.target)
         return cls(settings.positive, () if declared is None else declared.allowed)
 
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What may be told, as JSON Schema."""
+        if self.positive is None:
+            return {"type": "number", "description": "The amount."}
+        numbers = {"enum": [0, 1]} if _number(self.positive) is None else {"type": "number"}
+        texts = {"enum": list(self.allowed)} if self.allowed else {"type": "string", "minLength": 1}
+        return {"anyOf": [numbers, {"type": "boolean"}, texts], "description": "1 or 0, or the target's own value."}
+
     def understood(self, told: object) -> float | str:
         """Return 1 or 0, or the amount; or what is wrong with it."""
         number = _number(told) if isinstance(told, int | float) else None
@@ -95,11 +83,63 @@ class Target:
         if text == self.positive:
             return 1.0
         number = _number(text)
-        if number is not None:
+        is_number = _number(self.positive or "") is not None or (number in (0.0, 1.0) and not self.allowed)
+        if number is not None and is_number:
             return self._of_number(number)
         if text.casefold() == (self.positive or "").casefold():
             return "written otherwise than `positive` in the settings"
         return "none of the allowed values" if self.allowed and text not in self.allowed else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of an outcome: `joined` to its prediction, or `already known`."""
+
+    id: str
+    target: float
+    state: Literal["joined", "already known"]
+
+
+@dataclass(frozen=True, slots=True)
+class OfModel:
+    """How good one model's predictions were.
+
+    Attributes:
+        model: the version.
+        served: how many predictions there were.
+        outcomes: of how many the outcome is known.
+        positives: how many of these left.
+        metrics: those that these outcomes allow.
+    """
+
+    model: str
+    served: int
+    outcomes: int
+    positives: int
+    metrics: tuple[Measured, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """How good the predictions of a time were, in all and by model; a null is no bound.
+
+    Attributes:
+        start: from when on.
+        end: before when.
+        served: how many predictions there were.
+        outcomes: of how many the outcome is known.
+        positives: how many of these left.
+        metrics: those that these outcomes allow.
+        models: by model, in the order in which they served.
+    """
+
+    start: datetime | None
+    end: datetime | None
+    served: int
+    outcomes: int
+    positives: int
+    metrics: tuple[Measured, ...]
+    models: tuple[OfModel, ...]
 
 
 def _number(told: str | float) -> float | None:
@@ -107,6 +147,27 @@ def _number(told: str | float) -> float | None:
         return float(told)
     except (ValueError, OverflowError):
         return None
+
+
+def _body(target: Target) -> dict[str, Any]:
+    """Return how an OpenAPI document describes what is sent."""
+    when = "When it was so, ISO 8601; now, where it is not told."
+    outcome = {
+        "type": "object",
+        "title": "Outcome",
+        "required": ["id", "target"],
+        "additionalProperties": False,
+        "properties": {
+            "id": {"type": "string", "description": "Of the prediction, as it was answered."},
+            "target": target.schema,
+            "at": {
+                "anyOf": [{"type": "string", "format": form} for form in ("date-time", "date")],
+                "description": when,
+            },
+        },
+    }
+    schema = {"anyOf": [outcome, {"type": "array", "items": outcome}]}
+    return {"required": True, "content": {"application/json": {"schema": schema, "example": _EXAMPLE}}}
 
 
 def router(log: Log, path: Path, target: Target) -> APIRouter:
@@ -119,10 +180,19 @@ def router(log: Log, path: Path, target: Target) -> APIRouter:
     """
     made = APIRouter(tags=["outcomes"])
 
-    @made.post("/outcomes", openapi_extra={"requestBody": _BODY}, responses=problems.documented(
-        HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    ))  # fmt: skip
+    @made.post(
+        "/outcomes",
+        response_model=Told | list[Told],
+        openapi_extra={"requestBody": _body(target)},
+        responses=problems.documented(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    )
     async def outcomes(request: Request) -> Response:
         """Say what came of one prediction, or of a list of them: of all, or where one is refused, of none."""
         sent = _sent(await request.body())
@@ -139,13 +209,22 @@ def router(log: Log, path: Path, target: Target) -> APIRouter:
 
     @made.get("/performance", responses=problems.documented(
         HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))  # fmt: skip
-    def how_good(start: datetime | None = None, end: datetime | None = None) -> dict[str, Any]:
+    def how_good(start: datetime | None = None, end: datetime | None = None) -> Performance:
         """Say how good the predictions were that were made from `start` to before `end`, by model and in all."""
         window = _moment("start", start) or _FIRST, _moment("end", end) or _LAST
         try:
-            return {"start": start, "end": end, **_performance(path, window, amounts=target.positive is None)}
+            served, answered = _read(path, *window)
         except LedgerError as error:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from None
+        figures = partial(performance.figures, amounts=target.positive is None)
+        models = (
+            (version, rows, [each for each in answered if each.version == version]) for version, rows in served.items()
+        )
+        return Performance(
+            start, end, sum(served.values()), len(answered), performance.positives(answered), figures(answered),
+            tuple(OfModel(version, rows, len(known), performance.positives(known), figures(known))
+                  for version, rows, known in models),
+        )  # fmt: skip
 
     return made
 
@@ -225,20 +304,6 @@ def _moment(name: str, given: datetime | None) -> str | None:
         raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"`{name}` is no time in UTC.", [problem]) from None
 
 
-def _performance(path: Path, window: tuple[str, str], *, amounts: bool) -> dict[str, Any]:
+def _read(path: Path, start: str, end: str) -> tuple[dict[str, int], list[Answered]]:
     with Reader.open(path) as reader:
-        served, answered = reader.served(*window), reader.answered(*window)
-    of_versions = {
-        version: _part(rows, [each for each in answered if each.version == version], amounts=amounts)
-        for version, rows in served.items()
-    }
-    return {**_part(sum(served.values()), answered, amounts=amounts), "models": of_versions}
-
-
-def _part(served: int, answered: Sequence[Any], *, amounts: bool) -> dict[str, Any]:
-    return {
-        "served": served,
-        "outcomes": len(answered),
-        "positives": performance.positives(answered),
-        "metrics": performance.figures(answered, amounts=amounts) if answered else {},
-    }
+        return reader.served(start, end), reader.answered(start, end)

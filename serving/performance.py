@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +14,20 @@ from churnwatch.pipeline.metrics import METRICS, Needs
 from churnwatch.pipeline.overfitting import Estimate, estimates, estimates_of_amounts, mean
 from churnwatch.pipeline.served.records import Answered
 from churnwatch.pipeline.shares import wilson
+from churnwatch.serving.scoring import Measured
 
-Figures = dict[str, dict[str, float]]
 _DECIDED = 0.5  # between the decisions 0 and 1
 
 
-def figures(answered: Sequence[Answered], *, amounts: bool) -> Figures:
-    """Return each metric that these outcomes allow: its `value`, and `low` and `high` of the interval if it has one.
+def figures(answered: Sequence[Answered], *, amounts: bool) -> tuple[Measured, ...]:
+    """Return each metric that these outcomes allow, with its interval where there is one.
 
     Args:
         answered: predictions with their outcomes.
         amounts: whether amounts were predicted.
     """
+    if not answered:
+        return ()
     y = np.array([each.target for each in answered])
     predicted = np.array([each.probability for each in answered])
     if amounts:
@@ -52,7 +53,7 @@ def _of_decisions(found: Mapping[str, float]) -> dict[str, float]:
 def _intervals(
     y: npt.NDArray[np.int64], predicted: npt.NDArray[np.float64], decided: npt.NDArray[np.float64]
 ) -> dict[str, Estimate]:
-    found = estimates(y, predicted, threshold=_DECIDED) if len(y) else {}
+    found = estimates(y, predicted, threshold=_DECIDED)
     found |= {name: each for name, each in estimates(y, decided, threshold=_DECIDED).items() if name == "f1"}
     brier = mean((predicted - y) ** 2)
     called, left = decided == 1, y == 1
@@ -65,9 +66,12 @@ def _share(hits: npt.NDArray[np.bool_]) -> Estimate:
     return Estimate(float(hits.mean()), *wilson(int(hits.sum()), len(hits)))
 
 
-def _figures(found: Mapping[str, float], intervals: Mapping[str, Estimate]) -> Figures:
-    told: dict[str, dict[str, Any]] = {name: {"value": value} for name, value in found.items() if name in METRICS}
-    for name in told.keys() & intervals:
-        ends = {"low": intervals[name].low, "high": intervals[name].high}
-        told[name] |= ends if all(map(math.isfinite, ends.values())) else {}
-    return told
+def _figures(found: Mapping[str, float], intervals: Mapping[str, Estimate]) -> tuple[Measured, ...]:
+    told = {name: value for name, value in found.items() if name in METRICS}
+    return tuple(Measured(name, value, *_ends(intervals.get(name))) for name, value in told.items())
+
+
+def _ends(known: Estimate | None) -> tuple[float | None, float | None]:
+    if known is None or not (math.isfinite(known.low) and math.isfinite(known.high)):
+        return None, None
+    return known.low, known.high

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Self
 
 from churnwatch.pipeline.clock import iso, utc_now
@@ -52,7 +53,7 @@ class Log:
     """The log of one serving process, and its writer.
 
     Args:
-        store: where to write; the log closes it.
+        path: of `serving.db`.
         share: of the predictions that are logged, told by their ids, so that it is the same ones whoever asks.
         keep_days: after which a prediction is removed.
         clock: says what time it is, in UTC.
@@ -61,14 +62,15 @@ class Log:
 
     def __init__(
         self,
-        store: Store,
+        path: Path,
         *,
         share: float = 1.0,
         keep_days: int = 90,
         clock: Callable[[], datetime] = utc_now,
         most: int = _MOST,
     ) -> None:
-        self._store, self._clock, self._most = store, clock, most
+        self._path, self._clock, self._most = path, clock, most
+        self._store: Store
         self._below, self._keep = share * 2**32, timedelta(days=keep_days)
         self._queue: deque[Served] = deque()
         self._batch: list[Served] = []  # what was taken from the queue and is not written yet
@@ -79,20 +81,40 @@ class Log:
         self._prune_at = clock()
         self._wake, self._hurry = threading.Event(), threading.Event()
         self._ending = False
-        self._thread = threading.Thread(target=self._run, name="serving log")
+        self._starts = 0
+        self._thread: threading.Thread
 
     @classmethod
-    def open(cls, home: Home, *, clock: Callable[[], datetime] = utc_now) -> Self:
-        """Open the log of a home; its writer is to be started.
+    def of(cls, home: Home) -> Self:
+        """Return the log of a home, which is to be started.
 
         Raises:
             LedgerError: `serving.db` cannot be written.
         """
         serve = home.settings.serve
-        return cls(Store.connect(home.serving_log), share=serve.log_share, keep_days=serve.keep_days, clock=clock)
+        Store.connect(home.serving_log).close()  # now, so that who starts the process is told in a line
+        return cls(home.serving_log, share=serve.log_share, keep_days=serve.keep_days)
+
+    def open(self) -> None:
+        """Open the file.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        self._store = Store.connect(self._path)
 
     def start(self) -> None:
-        """Start the writer."""
+        """Open the file and start the writer; where it was started already, it takes as many ends to end it.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        self._starts += 1
+        if self._starts > 1:
+            return
+        self.open()
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name="serving log")
         self._thread.start()
 
     def add(self, served: Served) -> None:
@@ -124,6 +146,9 @@ class Log:
 
     def close(self) -> None:
         """Write what waits, and end."""
+        self._starts -= 1
+        if self._starts:
+            return
         self._ending = True
         self._wake.set()
         self._hurry.set()

@@ -16,7 +16,6 @@ from served_world import NOW, outcome, served
 from starlette.testclient import TestClient
 
 from churnwatch.pipeline.served.reader import Reader
-from churnwatch.pipeline.served.writer import Store
 from churnwatch.pipeline.settings import Column, ColumnType, Settings
 from churnwatch.serving import outcomes, problems
 from churnwatch.serving.outcomes import Target
@@ -31,7 +30,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def log(path: Path) -> Iterator[Log]:
     """Return a log that holds ten predictions of v1 and five of v2, an hour between two of them."""
-    opened = Log(Store.connect(path), clock=lambda: NOW + timedelta(days=1))
+    opened = Log(path, clock=lambda: NOW + timedelta(days=1))
     for number in range(15):
         sure = number % 2
         opened.add(served(number, at=NOW + timedelta(hours=number), version="v1" if number < 10 else "v2",
@@ -52,6 +51,10 @@ def _client(log: Log, path: Path, target: Target) -> TestClient:
 @pytest.fixture
 def client(log: Log, path: Path) -> TestClient:
     return _client(log, path, Target("Yes"))
+
+
+def _metrics(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in found["metrics"]}
 
 
 def test_one_outcome_is_joined_and_known_from_then_on(client: TestClient, path: Path) -> None:
@@ -141,6 +144,9 @@ def test_where_nothing_can_be_written_the_answer_says_so(log: Log, client: TestC
         ("Yes", "0", 0.0),
         ("1", 1, 1.0),
         ("1", "1.0", 1.0),
+        ("2", "2.0", 1.0),
+        ("2", "1", 0.0),
+        ("Yes", "7", 0.0),
         ("1", 0, 0.0),
         ("0", 0, 1.0),
         ("0", 1, 0.0),
@@ -173,13 +179,14 @@ def test_performance_is_told_by_model_and_in_all(client: TestClient) -> None:
     assert client.post("/outcomes", json=told).status_code == 200
     found = client.get("/performance").json()
     assert (found["served"], found["outcomes"], found["positives"]) == (15, 14, 7)
-    first, second = found["models"]["v1"], found["models"]["v2"]
+    first, second = found["models"]
+    assert (first["model"], second["model"]) == ("v1", "v2")
     assert (first["served"], first["outcomes"], second["served"], second["outcomes"]) == (10, 10, 5, 4)
-    assert first["metrics"]["f1"]["value"] == 1.0
-    assert second["metrics"]["f1"]["value"] == 0.0
-    assert found["metrics"]["accuracy"]["value"] == 10 / 14
+    assert _metrics(first)["f1"]["value"] == 1.0
+    assert _metrics(second)["f1"]["value"] == 0.0
+    assert _metrics(found)["accuracy"]["value"] == 10 / 14
     for metric in ("f1", "precision", "recall", "accuracy", "roc_auc", "log_loss", "brier"):
-        interval = found["metrics"][metric]
+        interval = _metrics(found)[metric]
         assert interval["low"] <= interval["value"] <= interval["high"]
 
 
@@ -188,7 +195,7 @@ def test_a_window_begins_with_its_start_and_ends_before_its_end(client: TestClie
     assert found.json()["served"] == 2
     assert client.get("/performance", params={"start": "2026-03-02"}).json()["served"] == 3
     empty = client.get("/performance", params={"end": "2025-01-01"}).json()
-    assert (empty["served"], empty["outcomes"], empty["metrics"], empty["models"]) == (0, 0, {}, {})
+    assert (empty["served"], empty["outcomes"], empty["metrics"], empty["models"]) == (0, 0, [], [])
 
 
 @pytest.mark.parametrize("start", ["soon", "0001-01-01T00:00:00+14:00"])
@@ -201,7 +208,7 @@ def test_a_window_of_no_time_is_refused_by_name(client: TestClient, start: str) 
 def test_of_amounts_the_errors_are_told(log: Log, path: Path) -> None:
     client = _client(log, path, Target(None))
     client.post("/outcomes", json=[{"id": "1", "target": 1.62}, {"id": "3", "target": 0.66}, {"id": "5", "target": 2}])
-    metrics = client.get("/performance").json()["metrics"]
+    metrics = _metrics(client.get("/performance").json())
     assert metrics["mae"]["value"] == pytest.approx((1 + 0 + 1.3) / 3)
     assert set(metrics) == {"mae", "mape", "rmse", "r2"}
 
@@ -212,7 +219,7 @@ def test_amounts_beyond_all_squares_have_no_figures_that_are_none(log: Log, path
     with np.errstate(over="ignore", invalid="ignore"):
         answer = client.get("/performance")
     assert answer.status_code == 200
-    assert answer.json()["metrics"]["mae"]["value"] == 1e300
+    assert _metrics(answer.json())["mae"]["value"] == 1e300
 
 
 def test_a_log_that_cannot_be_read_is_said(client: TestClient, log: Log, tmp_path: Path) -> None:

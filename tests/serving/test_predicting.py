@@ -143,4 +143,4 @@ def test_what_was_answered_is_logged_as_it_was_sent(client: TestClient, home: Ho
         ((second["id"], None, "v1", second["probability"], second["decision"]), {"Contract": "Two year"}),
     ]
     assert client.get("/readyz").json()["log"] == {"logged": 2, "not_logged": 0, "waiting": 0, "error": None}
-    assert client.get("/performance").json()["models"]["v1"]["outcomes"] == 2
+    assert client.get("/performance").json()["models"][0]["outcomes"] == 2

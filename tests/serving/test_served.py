@@ -47,7 +47,8 @@ def make_log(path: Path, clock: Clock) -> Iterator[Callable[..., Log]]:
     opened: list[Log] = []
 
     def make(**rest: float) -> Log:
-        opened.append(Log(Store.connect(path), clock=clock, **rest))  # type: ignore[arg-type]
+        opened.append(Log(path, clock=clock, **rest))  # type: ignore[arg-type]
+        opened[-1].open()
         return opened[-1]
 
     yield make
@@ -116,9 +117,9 @@ def test_beyond_its_bound_the_queue_counts_and_never_waits(make_log: Callable[..
 def test_a_locked_database_holds_up_the_writer_alone_and_nothing_is_lost(
     path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = Store.connect(path)
-    store.rows("PRAGMA busy_timeout = 10")
-    log = Log(store, clock=clock)
+    log = Log(path, clock=clock)
+    log.open()
+    log._store.rows("PRAGMA busy_timeout = 10")
     with closing(sqlite3.connect(path, isolation_level=None)) as other, caplog.at_level(logging.INFO):
         other.execute("BEGIN IMMEDIATE")
         for number in range(3):
@@ -135,7 +136,7 @@ def test_a_locked_database_holds_up_the_writer_alone_and_nothing_is_lost(
     assert log.state() == LogState(3, 0, 0, None)
     assert _logged(path) == ["0", "1", "2"]
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]  # once, however often it was tried
-    store.close()
+    log._store.close()
 
 
 def test_a_full_disk_is_counted_and_said_and_what_is_lost_is_recorded_later(
@@ -200,7 +201,7 @@ def test_what_is_too_old_goes_a_step_at_a_time(
 
 
 def test_the_thread_writes_by_itself_and_the_end_waits_for_what_is_left(path: Path, clock: Clock) -> None:
-    log = Log(Store.connect(path), clock=clock)
+    log = Log(path, clock=clock)
     log.start()
     for number in range(50):
         log.add(served(number))
@@ -213,12 +214,11 @@ def test_the_thread_writes_by_itself_and_the_end_waits_for_what_is_left(path: Pa
 
 
 def test_the_end_says_what_could_not_be_written(path: Path, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    store = Store.connect(path)
-    store.rows("PRAGMA busy_timeout = 10")
-    log = Log(store, clock=clock)
+    log = Log(path, clock=clock)
+    log.start()
+    log._store.rows("PRAGMA busy_timeout = 10")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        log.start()
         log.add(served(1))
         log.close()
     assert "1 served prediction(s) were not logged: database is locked" in caplog.text
@@ -240,7 +240,7 @@ def test_a_bug_is_told_to_who_asked_and_the_writer_goes_on(
 
 
 def test_predictions_are_added_from_several_threads_at_once(path: Path, clock: Clock) -> None:
-    log = Log(Store.connect(path), clock=clock, most=500)
+    log = Log(path, clock=clock, most=500)
     log.start()
 
     def add(first: int) -> None:
@@ -259,3 +259,14 @@ def test_predictions_are_added_from_several_threads_at_once(path: Path, clock: C
     with Reader.open(path) as reader:
         assert reader.not_logged()[0] == state.not_logged
         assert sum(reader.served(*ALWAYS).values()) == state.logged
+
+
+def test_a_log_can_be_started_within_a_start_and_after_an_end(path: Path, clock: Clock) -> None:
+    log = Log(path, clock=clock)
+    for number in range(2):
+        log.start()
+        log.start()
+        log.close()
+        log.add(served(number))
+        log.close()
+        assert len(_logged(path)) == number + 1
