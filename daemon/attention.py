@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from churnwatch.daemon import attention_served
 from churnwatch.pipeline import drift_words, files, scan
 from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import DataError
@@ -39,6 +40,7 @@ def of(home: Home, ledger: Reader, *, now: datetime | None = None, of_notices: b
         *_last_run(ledger),
         *_model(ledger),
         *_drift(ledger),
+        *attention_served.of(home, ledger, now or utc_now()),
         *_files(home, ledger),
         *_release(ledger),
         *_approval(home, ledger),

@@ -37,7 +37,7 @@ def run_once(folder: Path, progress: Callable[[str], None]) -> list[Outcome]:
         settler = Settler(home.settings.stability_s)
         while True:
             now = time.monotonic()
-            seen = scan.look(home.source, home.subfolders)
+            seen = scan.look(home.source, home.looked_into)
             settled = settler.look(seen, now)
             if not seen or settled.ready:
                 return work.once(home, reason="once", stable=settled.stable, progress=progress)

@@ -30,6 +30,7 @@ from churnwatch.pipeline.clock import from_iso, utc_now
 from churnwatch.pipeline.errors import ChurnwatchError, DataError, LedgerError
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import MOST_BREAKDOWNS, Signature
+from churnwatch.pipeline.served import due as served
 from churnwatch.pipeline.settings import Home
 
 log = logging.getLogger("churnwatch.daemon")
@@ -71,6 +72,7 @@ class Service:
         self._notifier: subprocess.Popen[bytes] | None = None
         self._notify_at = 0.0
         self._training_at: float | None = None  # when a model is due by the clock; inf: never
+        self._served_due = False  # whether there is a batch to make of what was served
         self._folder_error: str | None = None
         self.stopping = False
 
@@ -198,7 +200,7 @@ class Service:
         let_be = waits and self._left.issuperset(self._pending)
         ready = settled.ready and not (waits and self._left.issuperset(settled.stable))
         training_at = self._next_training(now)
-        due = now >= training_at
+        due = now >= training_at or self._served_due
         if (ready or due or (self._resume and self._unfinished())) and now >= self._not_before:
             return self._order(settled.stable, now)
         self._resume = self._resume and now < self._not_before
@@ -215,7 +217,7 @@ class Service:
 
     def _order(self, stable: frozenset[Signature], now: float) -> float:
         """Have a run made, unless the last one settled none of these files."""
-        self._resume = False
+        self._resume = self._served_due = False
         if stable and stable <= self._ordered:
             return self._let_be(stable, now)
         self._ordered = stable
@@ -250,7 +252,7 @@ class Service:
         every = self._poll_s or self._home.settings.scan_interval_s
         self._scan_at = now + every
         try:
-            seen = scan.look(self._home.source, self._home.subfolders)
+            seen = scan.look(self._home.source, self._home.looked_into)
         except DataError as error:
             if self._folder_error is None:
                 log.error("%s It is looked at again every few seconds.", error)  # noqa: TRY400
@@ -268,6 +270,16 @@ class Service:
         self._pending = [signature for signature in seen if signature not in self._settled]
         if self._left.isdisjoint(self._pending):
             self._left, self._times_left = frozenset(), 0
+        self._served_due = self._is_batch_due()
+
+    def _is_batch_due(self) -> bool:
+        if not self._home.serving_log.exists():
+            return False
+        try:
+            with Reader.open(self._home.ledger) as ledger:
+                return served.is_due(self._home, ledger, now=utc_now())
+        except LedgerError:
+            return False  # there is no model yet; or `serving.db` is damaged, which `status` says
 
     def _known(self) -> set[Signature]:
         try:

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Collection
 
 from churnwatch.daemon import attention, metrics_file
-from churnwatch.pipeline import clock, files, packages, run
+from churnwatch.pipeline import clock, feed, files, packages, run
+from churnwatch.pipeline.errors import ChurnwatchError, DataError
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Signature
 from churnwatch.pipeline.run import Outcome, Progress
-from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.settings import SERVED_FOLDER, Home
 from churnwatch.reports.build import build
 
 log = logging.getLogger("churnwatch.work")
@@ -35,6 +36,8 @@ def once(
     with files.lock(home.state / "work.lock", busy="", wait=True), Ledger.open(home.ledger) as ledger:
         try:
             run.recover(home, ledger)
+            served, why_not = _make_batches(home, ledger)
+            stable = None if stable is None else {*stable, *served}
             outcomes = run.work(home, ledger, reason=reason, stable=stable, progress=progress)
         finally:
             progress("report")
@@ -42,7 +45,21 @@ def once(
             metrics_file.write(home, ledger, now=clock.utc_now())
     for outcome in outcomes:
         log.info("run %s %s: %s", outcome.run, outcome.status, outcome.line)
+    if why_not is not None:
+        raise why_not
     return outcomes
+
+
+def _make_batches(home: Home, ledger: Ledger) -> tuple[list[Signature], ChurnwatchError | None]:
+    """Make files of what was served; return them, or what went wrong, which holds up no other file."""
+    try:
+        return feed.make_batches(home, ledger, now=clock.utc_now()), None
+    except ChurnwatchError as error:
+        return [], error
+    except OSError as error:
+        where = home.source / SERVED_FOLDER
+        why = f"{where}: what was served cannot be written there ({error.strerror}). Mend its rights, or make room."
+        return [], DataError(why)
 
 
 def check_packages(home: Home) -> packages.PackageCheck:

@@ -3,8 +3,9 @@
     ledger as of one moment → files that it names, linked aside → hashes → archive
     archive → hashes → folders, settings, ledger → release
 
-Kept is what cannot be made again: ledger, settings, data set, model versions, predictions, quarantine. The release, the
-feature tables and the report are made of these. The source and the test folder are the user's, and not in it.
+Kept is what cannot be made again: ledger, settings, data set, model versions, predictions, quarantine, what was served
+and came of it. The release, the feature tables and the report are made of these. The source and the test folder are the
+user's, and not in it.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from churnwatch.pipeline.ledger import customers, explanations
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Experiment, Model
+from churnwatch.pipeline.served.reader import Reader as Served
 from churnwatch.pipeline.settings import FILE_NAME, Home
 
 CONTENTS = "backup.json"
 _LEDGER, _INGESTED, _MODELS, _PREDICTIONS = "ledger.db", "ingesteddata", "models", "predictions"
+_SERVED = "serving.db"
 _FORMAT = 1
 _TRIES = 3
 
@@ -101,6 +104,9 @@ def _stage(home: Home, stage: Path) -> tuple[dict[str, str], list[str]]:
         ledger.copy_to(stage.with_suffix(".db"))
     with Ledger.open(stage.with_suffix(".db")) as copy:  # brings that of an older version up to date
         copy.copy_to(stage / _LEDGER)
+    if home.serving_log.exists():
+        with Served.open(home.serving_log) as served:
+            served.copy_to(stage / _SERVED)
     shutil.copyfile(home.path / FILE_NAME, stage / FILE_NAME)
     known, missing = {}, []
     for each in _wanted(home, stage / _LEDGER):
@@ -188,7 +194,10 @@ def restore(archive: Path, folder: Path) -> tuple[Home, Contents]:
         for name, place in places:
             if (unpacked / name).exists():
                 shutil.copytree(unpacked / name, place, dirs_exist_ok=True, copy_function=shutil.move)
-        home.ledger.parent.mkdir(parents=True, exist_ok=True)
+        for place in (home.ledger, home.serving_log):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        if (unpacked / _SERVED).exists():
+            shutil.move(unpacked / _SERVED, home.serving_log)
         shutil.move(unpacked / FILE_NAME, folder / FILE_NAME)
         os.sync()  # the ledger comes last, when all that it names is on the disk
         shutil.move(unpacked / _LEDGER, home.ledger)

@@ -140,7 +140,7 @@ def work(
     outcomes = [_attempt(home, ledger, row["run"], progress) for row in ledger.unfinished(MOST_BREAKDOWNS)]
     unfinished = [file for row in ledger.unfinished(MOST_BREAKDOWNS) for file in ledger.run_files(row["run"])]
     open_inputs, held = {file.path for file in unfinished}, {file.sha256 for file in unfinished}
-    seen = scan.look(home.source, home.subfolders)
+    seen = scan.look(home.source, home.looked_into)
     wanted = [
         (signature, seen[signature])
         for signature in scan.pending(ledger, seen)

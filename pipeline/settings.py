@@ -32,6 +32,7 @@ from churnwatch.pipeline.settings_serve import Serve
 
 FILE_NAME = "settings.yaml"
 STATE_FOLDER = ".churnwatch"
+SERVED_FOLDER = "served"  # below the source folder: batches of what was served
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
@@ -391,6 +392,11 @@ class Home(Struct, frozen=True):
         return self.path / self.settings.ledger
 
     @property
+    def serving_log(self) -> Path:
+        """What was served, and what came of it."""
+        return self.path / self.settings.serve.log
+
+    @property
     def report(self) -> Path:
         """The HTML report."""
         return self.path / self.settings.report
@@ -411,6 +417,11 @@ class Home(Struct, frozen=True):
         globs = [self.settings.late_labels or "", *(source.files for source in self.settings.sources.values())]
         globs += [self.settings.campaigning.files] if self.settings.campaigning else []
         return tuple(sorted({glob.split("/")[0] for glob in globs if "/" in glob}))
+
+    @property
+    def looked_into(self) -> tuple[str, ...]:
+        """All folders below the source folder that are looked into: with that of batches of what was served."""
+        return (*self.subfolders, SERVED_FOLDER)
 
     def folders(self) -> tuple[Path, ...]:
         """Every folder that a home needs."""
@@ -558,8 +569,14 @@ def _check_together(settings: Settings) -> None:
         _check_glob("at `$.campaigns`", settings.campaigning.files)
     settings_campaigns.check(settings)
     settings_notices.check(settings.mail, settings.alerts)
+    _check_log(settings)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
+
+
+def _check_log(settings: Settings) -> None:
+    if settings.serve.log == settings.ledger:
+        raise msgspec.ValidationError("is the ledger; what is served has a file of its own - at `$.serve.log`")
 
 
 def _check_task(settings: Settings) -> None:
@@ -797,7 +814,7 @@ def _line_of(node: yaml.Node | None, keys: list[str]) -> int | None:
 
 def _names() -> Iterator[str]:
     for struct in (Settings, Column, SourceTable, Pull, Csv, Training, Gate, Drifting, Retrain, Packages, Value, Offer,
-                   Buckets, Campaigns, Goal, ChurnRule):  # fmt: skip
+                   Buckets, Campaigns, Goal, ChurnRule, Serve):  # fmt: skip
         yield from struct.__struct_fields__
     for notice in (Mail, Alerts, Smtp):
         yield from notice.__struct_encode_fields__

@@ -16,6 +16,7 @@ from churnwatch.serving import (
     health,
     measuring,
     openapi,
+    outcomes,
     predicting,
     problems,
     scoring,
@@ -23,22 +24,30 @@ from churnwatch.serving import (
     versions,
 )
 from churnwatch.serving.bugs import Bugs
+from churnwatch.serving.outcomes import Target
 from churnwatch.serving.release import Current
+from churnwatch.serving.served import Log
 from churnwatch.serving.traffic import Counting, Traffic
 
 
 def create(home: Home, *, keep: Callable[[Exception], object]) -> FastAPI:
-    """Return the application that serves a home's release; `keep` is given what breaks down."""
-    current = Current(home)
+    """Return the application that serves a home's release; `keep` is given what breaks down.
+
+    Raises:
+        LedgerError: what is served cannot be logged.
+    """
+    current, log = Current(home), Log.of(home)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        log.start()
         await asyncio.to_thread(current.look)
         following = asyncio.create_task(current.follow())
         yield
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await following
+        await asyncio.to_thread(log.close)
 
     app = FastAPI(
         title="churnwatch", version=metadata.version("churnwatch"), lifespan=lifespan,
@@ -48,9 +57,10 @@ def create(home: Home, *, keep: Callable[[Exception], object]) -> FastAPI:
     traffic = Traffic()
     problems.install(app)
     for router in (
-        predicting.router(current, traffic), customers.router(home), scoring.router(home, current),
+        predicting.router(current, traffic, log), outcomes.router(log, home.serving_log, Target.of(home.settings)),
+        customers.router(home), scoring.router(home, current),
         versions.router(home, current), summaries.router(home), diagnostics.router(home),
-        measuring.router(current, traffic), health.router(current),
+        measuring.router(current, traffic, log), health.router(current, log),
     ):  # fmt: skip
         app.include_router(router)
     openapi.install(app, current)

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from churnwatch.serving import problems
 from churnwatch.serving.predicting import in_use
 from churnwatch.serving.release import Current
+from churnwatch.serving.served import Log, LogState
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +23,15 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Which release answers, and why that is not the newest, where it is not."""
+    """Which release answers, why that is not the newest, where it is not, and how the log is."""
 
     model: str
     problem: str | None
+    log: LogState
     status: Literal["ready"] = "ready"
 
 
-def router(current: Current) -> APIRouter:
+def router(current: Current, log: Log) -> APIRouter:
     """Return both routes."""
     made = APIRouter(tags=["health"])
 
@@ -40,7 +42,7 @@ def router(current: Current) -> APIRouter:
 
     @made.get("/readyz", responses=problems.documented(HTTPStatus.SERVICE_UNAVAILABLE))
     async def readyz() -> Ready:
-        """Say which release answers, and why that is not the newest, where it is not."""
-        return Ready(in_use(current).name, current.problem)
+        """Say which release answers, why that is not the newest, where it is not, and how the log is."""
+        return Ready(in_use(current).name, current.problem, log.state())
 
     return made

@@ -19,6 +19,7 @@ Document = dict[str, Any]
 _OPEN = {"/healthz", "/readyz"}
 _TAGS = {
     "predictions": "What the release says of customers who are asked about.",
+    "outcomes": "What came of predictions, and how good they were.",
     "customers": "What the runs said of the current customers.",
     "model": "How good the release is, and which versions there were.",
     "data": "What the data looks like, and how the work does.",

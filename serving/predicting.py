@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.served.records import Served
 from churnwatch.serving import answers, problems
 from churnwatch.serving.problems import Problem
 from churnwatch.serving.release import Current, Release
+from churnwatch.serving.served import Log
 from churnwatch.serving.traffic import Traffic
 
 _AT_ONCE = 100  # customers; of more, the answer is computed beside other requests
 
 
-def router(current: Current, traffic: Traffic) -> APIRouter:
+def router(current: Current, traffic: Traffic, log: Log) -> APIRouter:
     """Return the route."""
     made = APIRouter()
 
@@ -27,12 +32,13 @@ def router(current: Current, traffic: Traffic) -> APIRouter:
     ))  # fmt: skip
     async def predict(request: Request, *, explain: bool = True) -> Response:
         """Predict one customer, or a list of them."""
-        release = in_use(current)
+        release, begun = in_use(current), time.perf_counter()
         sent = _customers(await request.body())
+        answered = partial(_answered, release, log, begun=begun, explain=explain)
         if isinstance(sent, list) and len(sent) > _AT_ONCE:
-            found = await asyncio.to_thread(_answered, release, sent, explain=explain)
+            found = await asyncio.to_thread(answered, sent)
         else:
-            found = _answered(release, sent if isinstance(sent, list) else [sent], explain=explain)
+            found = answered(sent if isinstance(sent, list) else [sent])
         traffic.predicted(release.name, len(found))
         body = msgspec.json.encode(found if isinstance(sent, list) else found[0])
         return Response(body, media_type="application/json")
@@ -51,8 +57,24 @@ def in_use(current: Current) -> Release:
     return current.release
 
 
-def _answered(release: Release, sent: list[dict[str, Any]], *, explain: bool) -> list[answers.Answer]:
-    return answers.answer(release, answers.understand(release, sent), explain=explain) if sent else []
+def _answered(
+    release: Release, log: Log, sent: list[dict[str, Any]], *, begun: float, explain: bool
+) -> list[answers.Answer]:
+    if not sent:
+        return []
+    found = answers.answer(release, answers.understand(release, sent), explain=explain)
+    at, latency_s = iso(utc_now()), time.perf_counter() - begun
+    for customer, answer in zip(sent, found, strict=True):
+        log.add(_served(release, customer, answer, at, latency_s))
+    return found
+
+
+def _served(release: Release, customer: dict[str, Any], answer: answers.Answer, at: str, latency_s: float) -> Served:
+    said = answer["amount"] if release.amounts else answer["probability"]
+    known = {name: value for name, value in customer.items() if name != release.id}
+    id_ = None if release.id is None else customer.get(release.id)
+    return Served(answer["id"], at, None if id_ is None else str(id_), release.name, said, answer.get("decision"),
+                  latency_s, known)  # fmt: skip
 
 
 def _customers(body: bytes) -> dict[str, Any] | list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from served_world import served
 
 from churnwatch.daemon import service
 from churnwatch.daemon.service import Service
@@ -23,6 +24,7 @@ from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import FileEvent, FileState, Signature, Status
 from churnwatch.pipeline.sample_settings import settings_for
+from churnwatch.pipeline.served.writer import Store
 from churnwatch.pipeline.settings import Home, Settings
 
 DELAY_S = 0.25  # the homes' stability_s
@@ -185,6 +187,44 @@ def test_a_training_that_is_due_wakes_the_loop_and_is_ordered_without_a_file(
     loop.end(0)
     assert loop.turn() > 50
     assert not loop.worker.busy
+
+
+def _serve(home: Home) -> None:
+    """Log a prediction that has waited longer than `serve.batch_hours`."""
+    with Store.opened(home.serving_log) as store:
+        store.add([served(1, at=utc_now() - timedelta(days=2))], lost=0, at=iso(utc_now()))
+
+
+def test_what_was_served_is_ordered_to_be_taken_in_without_a_file(loop: Loop) -> None:
+    loop.settle_all()
+    loop.turn()
+    assert not loop.worker.busy
+    _serve(loop.home)
+    loop.turn(after=61)  # with the next look at the folder
+    assert loop.worker.orders[0][0] == set()
+    loop.end(1)
+    assert loop.turn() == 5
+    assert not loop.worker.busy
+    loop.turn(after=5)
+    loop.home.serving_log.unlink()
+    loop.end(0)
+    assert loop.turn() > 50
+    assert len(loop.worker.orders) == 2
+
+
+def test_a_log_that_cannot_be_read_stops_no_loop(loop: Loop) -> None:
+    loop.settle_all()
+    loop.home.serving_log.write_text("no database at all, but long enough to look like one" * 20)
+    assert loop.turn() > 50
+    assert not loop.worker.busy
+
+
+def test_a_batch_of_what_was_served_is_found_below_the_source_folder(loop: Loop) -> None:
+    (loop.home.source / "served").mkdir()
+    loop.drop("served/predictions-1f0c3a9e-1-9.parquet")
+    loop.turn()
+    loop.turn(after=DELAY_S)
+    assert [order[0] for order in loop.worker.orders] == [{"served/predictions-1f0c3a9e-1-9.parquet"}]
 
 
 def test_a_training_that_failed_waits_before_it_is_ordered_again(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import canonical
 import pytest
+from served_world import served
 
 from churnwatch.pipeline import compaction, datasets, registry, run
 from churnwatch.pipeline.backup import CONTENTS, backup, restore
@@ -22,6 +23,7 @@ from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.model_files import PICKLE
 from churnwatch.pipeline.records import Status
+from churnwatch.pipeline.served.writer import Store
 from churnwatch.pipeline.settings import FILE_NAME, Home, load
 
 pytestmark = pytest.mark.usefixtures("fewer_thresholds")
@@ -118,6 +120,18 @@ def test_a_restored_home_is_the_same_and_goes_on_in_the_same_way(
         _work(each)
     assert canonical.differences(canonical.files_of(restored), canonical.files_of(home)) == []
     assert (restored.models / "v2").is_dir()
+
+
+def test_what_was_served_is_restored_with_its_name_so_that_no_row_makes_a_second_batch(
+    home: Home, tmp_path: Path
+) -> None:
+    with Store.opened(home.serving_log) as store:
+        store.add([served(1), served(2)], lost=0, at="now")
+        backup(home, tmp_path / "b.tar")
+        before = store.store, store.rows("SELECT * FROM served")
+    restored, _ = restore(tmp_path / "b.tar", tmp_path / "restored")
+    with Store.opened(restored.serving_log) as store:
+        assert (store.store, store.rows("SELECT * FROM served")) == before
 
 
 def test_what_can_be_made_again_and_what_is_the_users_own_is_not_in_it(home: Home, tmp_path: Path) -> None:

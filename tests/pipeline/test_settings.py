@@ -165,6 +165,11 @@ def test_settings_that_do_not_fit_together_are_refused(more: str, setting: str, 
     assert _refused(f"{LEAST}{more}\n") == f"settings.yaml, line {line}: {setting}: {reason}."
 
 
+def test_what_is_served_is_not_logged_into_the_ledger() -> None:
+    with pytest.raises(SettingsError, match=r"line 3: serve\.log: is the ledger; what is served has a file of its own"):
+        parse("target: left\npositive: yes\nserve: {log: churnwatch.db}\n")
+
+
 @pytest.mark.parametrize("bound", ["inf", "nan", "-inf"])
 def test_a_bound_that_is_no_number_is_refused(bound: str) -> None:
     assert "columns" in _refused(f"{LEAST}columns: {{left: text, n: {{type: number, max: {bound}}}}}\n")

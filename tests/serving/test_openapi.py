@@ -23,8 +23,13 @@ from churnwatch.serving.fields import Field
 from churnwatch.serving.release import Current
 
 Document = dict[str, Any]
-SENDS = ("POST /predict", "GET /customers/{id}")  # what else there is takes nothing that could be wrong
-EXAMPLES = {"POST /predict": 25, "GET /customers/{id}": 15}
+SENDS = (
+    "POST /predict",
+    "POST /outcomes",
+    "GET /performance",
+    "GET /customers/{id}",
+)  # what else there is takes nothing that could be wrong
+EXAMPLES = {"POST /predict": 25, "POST /outcomes": 25, "GET /performance": 10, "GET /customers/{id}": 15}
 
 
 @pytest.fixture

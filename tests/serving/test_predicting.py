@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.testclient import TestClient
 
 from churnwatch.pipeline import registry
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.served.reader import Reader as Served
 from churnwatch.pipeline.settings import Home
 
 
@@ -126,3 +128,20 @@ def test_errors_of_the_framework_are_problems_too(client: TestClient) -> None:
 
 def test_numbers_come_back_as_they_were_understood(client: TestClient, customer: dict[str, Any]) -> None:
     assert np.isclose(client.post("/predict", json=customer).json()["data"]["MonthlyCharges"], 80.5)
+
+
+def test_what_was_answered_is_logged_as_it_was_sent(client: TestClient, home: Home, customer: dict[str, Any]) -> None:
+    del customer["tenure"]
+    first, second = client.post("/predict", json=[customer, {"Contract": "Two year"}]).json()
+    told = client.post("/outcomes", json=[{"id": first["id"], "target": "No"}, {"id": second["id"], "target": 1}])
+    assert told.status_code == 200
+    with Served.open(home.serving_log) as log:
+        rows = log.rows("SELECT uuid, customer, version, probability, decision, inputs FROM served ORDER BY row")
+        assert all(0 < row[0] < 5 for row in log.rows("SELECT latency_s FROM served"))
+    sent = {key: value for key, value in customer.items() if key != "customerID"}
+    assert [(row[:5], json.loads(row[5])) for row in rows] == [
+        ((first["id"], "A-1", "v1", first["probability"], first["decision"]), sent),
+        ((second["id"], None, "v1", second["probability"], second["decision"]), {"Contract": "Two year"}),
+    ]
+    assert client.get("/readyz").json()["log"] == {"logged": 2, "not_logged": 0, "waiting": 0, "error": None}
+    assert client.get("/performance").json()["models"][0]["outcomes"] == 2
