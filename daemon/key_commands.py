@@ -66,7 +66,7 @@ def in_words(rows: Sequence[dict[str, Any]]) -> str:
     """Return the keys as a table."""
     if not rows:
         return "No keys yet; make one: churnwatch key create NAME"
-    return table((row.values() for row in rows), ("name", "scope", "created", "revoked"), numbers=False)
+    return table((list(row.values()) for row in rows), ("name", "scope", "created", "revoked"), numbers=False)
 
 
 def _in_force(ledger: Reader, name: str) -> Key | None:
