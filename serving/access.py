@@ -65,8 +65,8 @@ class Access:
         key = self._key(scope, unsafe=unsafe)
         scope_needed = needed(scope["method"], scope["path"])
         if not key.allows(scope_needed):
-            raise refused(HTTPStatus.FORBIDDEN, f"this key may {key.scope}, and this needs one that may {scope_needed}."
-                          " Make one: churnwatch key create NAME")  # fmt: skip
+            raise refused(HTTPStatus.FORBIDDEN, f"the scope of this key is {key.scope}; this needs {scope_needed}. Make"
+                          f" a key for it: churnwatch key create NAME --scope {scope_needed}")  # fmt: skip
         return key
 
     def _key(self, scope: Asked, *, unsafe: bool) -> Key:

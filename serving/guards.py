@@ -17,7 +17,7 @@ from churnwatch.pipeline.settings_serve import Serve
 from churnwatch.serving import hosts, login
 from churnwatch.serving.access import Access
 from churnwatch.serving.headers import with_headers
-from churnwatch.serving.keys import Keyring
+from churnwatch.serving.keys import Keys
 from churnwatch.serving.limits import Limits
 from churnwatch.serving.rate import Rate
 from churnwatch.serving.refused import RefusedError
@@ -81,19 +81,19 @@ class Guards:
             await error.response(scope, receive, sent)
 
 
-def install(app: FastAPI, given: Serve, keyring: Keyring) -> None:
+def install(app: FastAPI, given: Serve, keys: Keys) -> None:
     """Put the guards around an application, and the login into it.
 
     Raises:
         SettingsError: others could reach it, and there is no key.
     """
     exposed = hosts.is_exposed(given)
-    if exposed and not keyring.any_in_force:
-        raise SettingsError("settings.yaml: serve: others than this machine could reach the API, and there is no key"
-                            " yet. Make one: churnwatch key create NAME")  # fmt: skip
+    if exposed and not keys.any_in_force:
+        raise SettingsError("others than this machine could reach the API (by --host, or by `serve.host`, `hosts` or"
+                            " `proxy`), and no key is in force. Make one: churnwatch key create NAME")  # fmt: skip
     sessions = Sessions(given.session_h * 3600)
-    login.install(app, keyring, sessions)
-    checks = Checks(hosts.allowed(given), Access(keyring, sessions, exposed), Rate(given.rate_per_s))
+    login.install(app, keys, sessions)
+    checks = Checks(hosts.allowed(given), Access(keys, sessions, exposed), Rate(given.rate_per_s))
     app.add_middleware(Guards, checks=checks, given=given)
     if given.proxy is not None:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=given.proxy)

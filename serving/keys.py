@@ -24,6 +24,10 @@ class Keys(Protocol):
     def any_created(self) -> bool:
         """Whether there ever was one."""
 
+    @property
+    def any_in_force(self) -> bool:
+        """Whether anybody has one."""
+
     def find(self, token: str) -> Key | None:
         """Return the key in force that a token belongs to."""
 
@@ -58,7 +62,7 @@ class Keyring:
 
     @property
     def any_in_force(self) -> bool:
-        """Whether anybody has a key."""
+        """Whether anybody has one."""
         return bool(self._in_force)
 
     async def follow(self) -> None:

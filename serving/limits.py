@@ -72,12 +72,12 @@ class Limits:
     def _late(self, exchange: _Exchange) -> None:
         if exchange.begun:
             log.warning("an answer was cut off after %g s: it was not taken, or not complete", self._timeout_s)
-        elif exchange.complete:
-            raise refused(HTTPStatus.SERVICE_UNAVAILABLE, f"no answer within {self._timeout_s:g} s; ask for less at a"
-                          " time. `serve.timeout_s` in settings.yaml says how long it may take.")  # fmt: skip
-        else:
+        elif exchange.waiting:
             raise refused(HTTPStatus.REQUEST_TIMEOUT, f"the body was not there within {self._timeout_s:g} s.",
                           connection="close")  # fmt: skip
+        else:
+            raise refused(HTTPStatus.SERVICE_UNAVAILABLE, f"no answer within {self._timeout_s:g} s; ask for less at a"
+                          " time. `serve.timeout_s` in settings.yaml says how long it may take.")  # fmt: skip
 
     def _too_large(self) -> RefusedError:
         return refused(
@@ -90,12 +90,13 @@ class Limits:
 class _Exchange:
     """What comes and goes of one request, counted."""
 
-    __slots__ = ("_bytes", "_most", "_receive", "_send", "begun", "complete", "progress", "too_large")
+    __slots__ = ("_bytes", "_most", "_receive", "_send", "begun", "complete", "progress", "too_large", "waiting")
 
     def __init__(self, receive: Receive, send: Send, most: float) -> None:
         self._receive, self._send, self._most, self._bytes = receive, send, most, 0
         self.begun = False  # to be answered
         self.complete = False  # the body is
+        self.waiting = False  # for more of it
         self.too_large = False
         self.progress: Callable[[], None] | None = None
 
@@ -105,7 +106,9 @@ class _Exchange:
         Raises:
             HTTPException: it was one too many; a framework lets this error through where it reads a body.
         """
+        self.waiting = not self.complete
         message = await self._receive()
+        self.waiting = False
         if message["type"] == "http.request":
             self._bytes += len(message.get("body", b""))
             self.complete = not message.get("more_body", False)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import socket
 from collections.abc import Callable
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from churnwatch.pipeline.settings_serve import Serve
 from churnwatch.serving.patient import Patient
@@ -30,7 +31,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(app: FastAPI, given: Serve, *, ready: Callable[[str], None], stopping: Callable[[], None]) -> bool:
+def serve(app: ASGIApp, given: Serve, *, ready: Callable[[str], None], stopping: Callable[[], None]) -> bool:
     """Answer requests until told to stop; those in flight are finished.
 
     Args:
@@ -42,16 +43,21 @@ def serve(app: FastAPI, given: Serve, *, ready: Callable[[str], None], stopping:
     Returns:
         Whether it ever was ready.
     """
-    config = uvicorn.Config(
+    server = _Server(configured(app, given), ready, stopping)
+    # It stops upon this signal and then raises it once more, which would end the process before it has said so.
+    former = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with contextlib.suppress(SystemExit):  # it cannot listen there, for instance, and has said why
+            server.run()
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    return server.started
+
+
+def configured(app: ASGIApp, given: Serve) -> uvicorn.Config:
+    """Return what uvicorn is told; a proxy is believed by the guards, and by nobody else."""
+    return uvicorn.Config(
         app, host=given.host, port=given.port, loop="uvloop", http=Patient, ws="none", lifespan="on",
         proxy_headers=False, access_log=False, log_config=None, server_header=False,
         timeout_graceful_shutdown=math.ceil(given.timeout_s),
     )  # fmt: skip
-    server = _Server(config, ready, stopping)
-    # It stops upon this signal and then raises it once more, which would end the process before it has said so.
-    former = signal.signal(signal.SIGTERM, lambda *_: None)
-    try:
-        server.run()
-    finally:
-        signal.signal(signal.SIGTERM, former)
-    return server.started
