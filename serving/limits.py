@@ -11,6 +11,7 @@ from http import HTTPStatus
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from churnwatch.serving.patient import ABORT
 from churnwatch.serving.refused import RefusedError, header, refused
 
 _STREAMED = "/predict"  # a CSV sent here is answered while it comes, so its size is nobody's concern
@@ -58,7 +59,7 @@ class Limits:
         except TimeoutError:
             if not patience.expired():
                 raise
-            self._late(exchange)
+            self._late(scope, exchange)
         except HTTPException:
             if not exchange.too_large:
                 raise
@@ -69,9 +70,11 @@ class Limits:
         loop = asyncio.get_running_loop()
         return lambda: patience.reschedule(loop.time() + self._timeout_s)
 
-    def _late(self, exchange: _Exchange) -> None:
+    def _late(self, scope: Scope, exchange: _Exchange) -> None:
         if exchange.begun:
             log.warning("an answer was cut off after %g s: it was not taken, or not complete", self._timeout_s)
+            if ABORT in scope.get("extensions", {}):
+                scope["extensions"][ABORT]["now"]()
         elif exchange.waiting:
             raise refused(HTTPStatus.REQUEST_TIMEOUT, f"the body was not there within {self._timeout_s:g} s.",
                           connection="close")  # fmt: skip

@@ -7,6 +7,7 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 PATIENCE_S = 10.0
+ABORT = "churnwatch.abort"  # an extension of the ASGI scope
 _HEAD_BYTES = 65_536
 
 
@@ -37,8 +38,9 @@ class Patient(HttpToolsProtocol):
             self._wait()
 
     def on_message_begin(self) -> None:
-        """See a request begin."""
+        """See a request begin, and let the limits end its connection: closing it waits for whoever takes nothing."""
         super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"now": self.transport.abort}}
         self._in_head, self._bytes = True, 0
 
     def on_headers_complete(self) -> None:

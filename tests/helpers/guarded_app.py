@@ -12,8 +12,9 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
 from starlette.testclient import TestClient
+from starlette.types import Receive, Send
 
 from churnwatch.pipeline.api_keys import Key, Scope, hashed
 from churnwatch.pipeline.settings_serve import Serve
@@ -35,6 +36,18 @@ class ToyKeys:
         return self.all.get(number)
 
 
+class Echo(Response):
+    """What comes, as it comes; starlette's own streaming would take pieces of the body for itself meanwhile."""
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        more = True
+        while more:
+            piece = await receive()
+            more = piece.get("more_body", False)
+            await send({"type": "http.response.body", "body": piece.get("body", b""), "more_body": more})
+
+
 def toy(given: Serve, keys: ToyKeys | None = None) -> FastAPI:
     app = FastAPI()
     problems.install(app)
@@ -48,7 +61,7 @@ def toy(given: Serve, keys: ToyKeys | None = None) -> FastAPI:
     @app.post("/outcomes")
     async def taken(request: Request) -> Any:
         if "echo" in request.query_params:
-            return StreamingResponse(request.stream())
+            return Echo()
         return {"bytes": len(await request.body())}
 
     @app.post("/slow")
