@@ -83,14 +83,16 @@ def client(
 
 
 @contextmanager
-def running(given: Serve) -> Iterator[tuple[uvicorn.Server, tuple[str, int]]]:
+def running(given: Serve, *scopes: Scope) -> Iterator[tuple[uvicorn.Server, tuple[str, int]]]:
     """Run the toy on a free port of the loopback; yield the server and its address."""
-    server = uvicorn.Server(configured(toy(given), given))
+    server = uvicorn.Server(configured(toy(given, ToyKeys(*scopes)), given))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         while not server.started:
             time.sleep(0.01)
-        yield server, listening.getsockname()
-        server.should_exit = True
-        thread.join()
+        try:
+            yield server, listening.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join()
