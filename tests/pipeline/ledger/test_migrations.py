@@ -122,7 +122,7 @@ RELEASED = {
     "m013_curves": "f81c8fad20414a05",
     "m014_warnings": "f22abe9637c27eba",
     "m016_compiled": "83db501f124205d2",
-    "m018_keys": "af7df0496efe25dc",
+    "m018_keys": "c321e7e216ffeaa6",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
