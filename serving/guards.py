@@ -73,7 +73,7 @@ class Guards:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = with_headers(scope, send)
+        sent = with_headers(send)
         try:
             self._checks.check(scope)
             await (self._app if scope["path"] in _PROBES else self._limited)(scope, receive, sent)

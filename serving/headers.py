@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Send
 
 _POLICY = b"default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-# FastAPI's page on the API brings its script and style from elsewhere, and begins by a script of its own.
-_DOCS_POLICY = (
-    b"default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'self'"
-    b" https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com; object-src 'none'; base-uri 'none';"
-    b" form-action 'self'; frame-ancestors 'none'"
-)
 _DEFAULTS = (
     (b"content-security-policy", _POLICY),
     (b"x-content-type-options", b"nosniff"),
@@ -23,20 +17,17 @@ _DEFAULTS = (
 _NAMES = frozenset(name for name, _ in _DEFAULTS)
 
 
-def with_headers(scope: Scope, send: Send) -> Send:
+def with_headers(send: Send) -> Send:
     """Return a `send` that adds what the answer does not say itself."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *_missing(scope["path"], message["headers"])]
+            message["headers"] = [*message["headers"], *_missing(message["headers"])]
         await send(message)
 
     return sent
 
 
-def _missing(path: str, given: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+def _missing(given: list[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
     said = {name.lower() for name, _ in given} & _NAMES
-    if path == "/docs":
-        said.add(_DEFAULTS[0][0])
-        return ((b"content-security-policy", _DOCS_POLICY), *(each for each in _DEFAULTS if each[0] not in said))
     return _DEFAULTS if not said else tuple(each for each in _DEFAULTS if each[0] not in said)

@@ -119,10 +119,6 @@ def test_a_refusal_has_the_headers_too() -> None:
     assert client(ANYBODY, *ALL).get("/customers").headers["cache-control"] == "no-store"
 
 
-def test_the_page_on_the_api_may_bring_its_script() -> None:
-    assert "https://cdn.jsdelivr.net" in client().get("/docs").headers["content-security-policy"]
-
-
 # -- a proxy ---------------------------------------------------------------------------------------------------
 
 FORWARDED = {"x-forwarded-for": "203.0.113.7", "x-forwarded-proto": "https"}
