@@ -35,7 +35,7 @@ def retry(folder: Path, path: str) -> str:
             raise UsageError(f"{path} lies no longer in {home.source}; put it there, and it is read by itself.")
         if row["state"] == FileState.INGESTED and home.settings.dedup == "off":
             raise UsageError(f"{path} was ingested, and with `dedup: off` its rows would be ingested twice.")
-        ledger.add(FileEvent(row["file"], None, iso(utc_now()), FileState.RETRY, reason=f"asked for by {_who()}"))
+        ledger.add(FileEvent(row["file"], None, iso(utc_now()), FileState.RETRY, reason=f"asked for by {who()}"))
     return f"{scan.on_one_line(row['path'])} is read again {_when(home)}"
 
 
@@ -53,7 +53,7 @@ def promote(folder: Path, version: int, why: str) -> str:
     """Make a version the release by hand."""
     home = settings.load(folder)
     with ledger_of(home) as ledger:
-        model = promotion.promote(home, ledger, version, actor=_who(), why=why)
+        model = promotion.promote(home, ledger, version, actor=who(), why=why)
     _when(home)  # a request to score may have waited for this
     return f"{model.name} serves now{_LATER}"
 
@@ -62,7 +62,7 @@ def approve(folder: Path, version: int, why: str) -> str:
     """Release a candidate that waits for it."""
     home = settings.load(folder)
     with ledger_of(home) as ledger:
-        model = promotion.approve(home, ledger, version, actor=_who(), why=why)
+        model = promotion.approve(home, ledger, version, actor=who(), why=why)
     _when(home)  # a request to score may have waited for this
     return f"{model.name} serves now{_LATER}"
 
@@ -70,7 +70,7 @@ def approve(folder: Path, version: int, why: str) -> str:
 def reject(folder: Path, version: int, why: str) -> str:
     """Let a candidate wait no longer."""
     with ledger_of(settings.load(folder)) as ledger:
-        model = promotion.reject(ledger, version, actor=_who(), why=why)
+        model = promotion.reject(ledger, version, actor=who(), why=why)
     return f"{model.name} waits no longer; the model in use stays"
 
 
@@ -78,7 +78,7 @@ def rollback(folder: Path, version: int | None, why: str) -> str:
     """Go back to an earlier version and pin it."""
     home = settings.load(folder)
     with ledger_of(home) as ledger:
-        model = promotion.rollback(home, ledger, version, actor=_who(), why=why)
+        model = promotion.rollback(home, ledger, version, actor=who(), why=why)
     return f"{model.name} serves now, and no run replaces it until `churnwatch unpin`{_LATER}"
 
 
@@ -86,11 +86,12 @@ def unpin(folder: Path, why: str | None) -> str:
     """Let the next run promote again."""
     home = settings.load(folder)
     with ledger_of(home) as ledger:
-        version = promotion.unpin(ledger, actor=_who(), why=why)
+        version = promotion.unpin(ledger, actor=who(), why=why)
     return f"v{version} is no longer pinned; the next run may promote"
 
 
-def _who() -> str:
+def who() -> str:
+    """Return who types the command, as the ledger names them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -488,6 +488,46 @@ def api_returns(home: Path, url: str | None, output: Path) -> None:
     click.echo(asked.in_words(found, output))
 
 
+@cli.group("key", cls=_Group)
+def key_() -> None:
+    """Say who may use the API."""
+
+
+@key_.command("create", example="churnwatch key create billing --scope predict")
+@click.argument("name")
+@click.option("--scope", type=click.Choice(["predict", "read", "admin"]), default="predict", show_default=True,
+              help="predict: ask for predictions and report outcomes; read: see everything; admin: both.")  # fmt: skip
+@click.pass_obj
+def key_create(home: Path, name: str, scope: str) -> None:
+    """Make a key and print its token: the one time that it is shown, since only its hash is kept."""
+    from churnwatch.daemon import key_commands
+
+    token, said = key_commands.create(home, name, scope)
+    click.echo(said, err=True)  # so that the token alone goes into a pipe
+    click.echo(token)
+
+
+@key_.command("list", example="churnwatch key list")
+@click.option("--json", "json_", is_flag=True, help="As JSON.")
+@click.pass_obj
+def key_list(home: Path, json_: bool) -> None:
+    """Show every key that ever was, what it is good for, and since when it is no longer in force."""
+    from churnwatch.daemon import key_commands, listings
+
+    rows = key_commands.look(home)
+    click.echo(listings.as_json(rows) if json_ else key_commands.in_words(rows))
+
+
+@key_.command("revoke", example="churnwatch key revoke billing")
+@click.argument("name")
+@click.pass_obj
+def key_revoke(home: Path, name: str) -> None:
+    """Have a key open nothing any more; whoever logged in with it is logged out."""
+    from churnwatch.daemon import key_commands
+
+    click.echo(key_commands.revoke(home, name))
+
+
 @cli.command(example="churnwatch packages")
 @click.option("--last", is_flag=True, help="Show the last result without checking now.")
 @click.pass_obj

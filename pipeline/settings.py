@@ -22,7 +22,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct
 
-from churnwatch.pipeline import settings_campaigns, settings_notices, settings_offers
+from churnwatch.pipeline import settings_campaigns, settings_notices, settings_offers, settings_serve
 from churnwatch.pipeline import settings_forms as forms
 from churnwatch.pipeline.errors import SettingsError
 from churnwatch.pipeline.settings_campaigns import Campaigns, ChurnRule, Goal
@@ -570,6 +570,7 @@ def _check_together(settings: Settings) -> None:
     settings_campaigns.check(settings)
     settings_notices.check(settings.mail, settings.alerts)
     _check_log(settings)
+    settings_serve.check(settings.serve)
     if settings.target in settings.exclude + settings.forbidden:
         raise msgspec.ValidationError("the target cannot be excluded - at `$.target`")
 

@@ -13,6 +13,7 @@ from churnwatch.pipeline.settings import Home
 from churnwatch.serving import (
     customers,
     diagnostics,
+    guards,
     health,
     measuring,
     openapi,
@@ -24,6 +25,7 @@ from churnwatch.serving import (
     versions,
 )
 from churnwatch.serving.bugs import Bugs
+from churnwatch.serving.keys import Keyring
 from churnwatch.serving.outcomes import Target
 from churnwatch.serving.release import Current
 from churnwatch.serving.served import Log
@@ -34,15 +36,16 @@ def create(home: Home, *, keep: Callable[[Exception], object]) -> FastAPI:
     """Return the application that serves a home's release; `keep` is given what breaks down.
 
     Raises:
-        LedgerError: what is served cannot be logged.
+        SettingsError: others could reach it, and there is no key.
+        LedgerError: the ledger cannot be read, or what is served cannot be logged.
     """
-    current, log = Current(home), Log.of(home)
+    current, keyring, log = Current(home), Keyring(home.ledger), Log.of(home)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         log.start()
         await asyncio.to_thread(current.look)
-        following = asyncio.create_task(current.follow())
+        following = asyncio.gather(current.follow(), keyring.follow())
         yield
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -65,5 +68,6 @@ def create(home: Home, *, keep: Callable[[Exception], object]) -> FastAPI:
         app.include_router(router)
     openapi.install(app, current)
     app.add_middleware(Bugs, keep=keep)
+    guards.install(app, home.settings.serve, keyring)
     app.add_middleware(Counting, traffic=traffic)
     return app

@@ -81,9 +81,10 @@ def _document(app: FastAPI, release: Release | None) -> Document:
 
 def _guard(operation: Document, method: str) -> None:
     """Document what the guards answer; a key is asked for where one was created."""
-    sends = [HTTPStatus.REQUEST_ENTITY_TOO_LARGE] if method == "post" else []
+    sends = [HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE] if method == "post" else []
     told = problems.documented(
-        HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS, *sends,
+        HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, *sends, HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
     )  # fmt: skip
     operation["responses"] = {**{str(status): each for status, each in told.items()}, **operation["responses"]}
     operation["security"] = [{}, {"key": []}]

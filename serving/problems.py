@@ -87,17 +87,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _of_parameters)
 
 
-def _problem(_request: Request, error: Exception) -> Response:
+async def _problem(_request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101 - what it is installed for
     return error.response()
 
 
-def _expected(_request: Request, error: Exception) -> Response:
+async def _expected(_request: Request, error: Exception) -> Response:
     unknown = isinstance(error, NotFoundError)
     return Problem(HTTPStatus.NOT_FOUND if unknown else HTTPStatus.SERVICE_UNAVAILABLE, str(error)).response()
 
 
-def _of_framework(_request: Request, error: Exception) -> Response:
+async def _of_framework(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     status = HTTPStatus(error.status_code)
     return Problem(status, f"{status.description or status.phrase}. See /docs for what there is.").response(
@@ -105,7 +105,7 @@ def _of_framework(_request: Request, error: Exception) -> Response:
     )
 
 
-def _of_parameters(_request: Request, error: Exception) -> Response:
+async def _of_parameters(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     fields = [FieldProblem(".".join(map(str, each["loc"][1:])), each["msg"]) for each in error.errors()]
     detail = f"{', '.join(each.field for each in fields)}: not what is expected there."

@@ -803,6 +803,32 @@ def m016_compiled(db: Database) -> None:
     )
 
 
+@ledger_migrations()
+def m018_keys(db: Database) -> None:
+    """Keep who may use the API; of a token only its hash."""
+    for statement in (
+        """CREATE TABLE key_events (
+            event INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            change TEXT NOT NULL CHECK (change IN ('created', 'revoked')),
+            at TEXT NOT NULL,
+            actor TEXT NOT NULL,
+            scope TEXT CHECK (scope IN ('predict', 'read', 'admin')),
+            sha256 TEXT UNIQUE,
+            created INTEGER UNIQUE REFERENCES key_events,
+            CHECK ((change = 'created') = (scope IS NOT NULL)),
+            CHECK ((change = 'created') = (sha256 IS NOT NULL)),
+            CHECK ((change = 'revoked') = (created IS NOT NULL))
+        ) STRICT""",
+        """CREATE VIEW keys AS
+            SELECT c.event AS key, c.name, c.scope, c.sha256, c.at AS created_at, r.at AS revoked_at
+            FROM key_events c LEFT JOIN key_events r ON r.created = c.event
+            WHERE c.change = 'created'""",
+        """CREATE VIEW keys_in_force AS SELECT * FROM keys WHERE revoked_at IS NULL""",
+    ):
+        db.execute(statement)
+
+
 NAMES = frozenset(
     {
         "m001_first_shape",
@@ -820,5 +846,6 @@ NAMES = frozenset(
         "m014_warnings",
         "m015_uplift",
         "m016_compiled",
+        "m018_keys",
     }
 )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from sqlite_utils import Database
 
 from churnwatch.pipeline import files
+from churnwatch.pipeline.api_keys import KeyEvent
 from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.migrations import NAMES, ledger_migrations
 from churnwatch.pipeline.ledger.reader import Reader
@@ -96,6 +97,7 @@ _TABLES: dict[type, str] = {
     GoalProgress: "goal_progress",
     GroupCount: "group_counts",
     Importance: "importances",
+    KeyEvent: "key_events",
     Metric: "metrics",
     Model: "models",
     MonthlyChurn: "monthly_churn",

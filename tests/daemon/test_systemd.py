@@ -24,7 +24,7 @@ from churnwatch.pipeline.settings import Home
 
 WATCHDOG_S = 1.0
 ROOT = Path(__file__).parents[2]
-UNITS = ("churnwatch.service", "churnwatch-alert.service", "churnwatch-alert.timer")
+UNITS = ("churnwatch.service", "churnwatch-serve.service", "churnwatch-alert.service", "churnwatch-alert.timer")
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_the_units_are_as_systemd_wants_them(tmp_path: Path) -> None:
 
 
 def test_the_units_type_commands_that_there_are() -> None:
-    for unit in UNITS[:2]:
+    for unit in UNITS[:3]:
         [line] = re.findall("^ExecStart=/opt/churnwatch/bin/churnwatch (.*)", (ROOT / unit).read_text(), re.MULTILINE)
         _, _, command, *options = line.split()
         known = {option for parameter in cli.commands[command].params for option in parameter.opts}

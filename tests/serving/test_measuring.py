@@ -78,7 +78,7 @@ def test_what_breaks_down_is_counted_too(client: TestClient, bugs: list[Exceptio
 def test_without_a_release_no_version_is_told(home: Home) -> None:
     shutil.rmtree(home.deployment)
     home.deployment.mkdir()
-    with TestClient(app.create(home, keep=print)) as client:
+    with TestClient(app.create(home, keep=print), base_url="http://localhost") as client:
         found = _samples(client)
     assert "release_version" not in found
     assert found["release_behind"] == {(): 1}

@@ -185,7 +185,7 @@ def test_whoever_nobody_knows_is_not_found_and_where_ids_are_is_said(client: Tes
 def test_without_a_ledger_the_answer_says_what_to_do(home: Home, path: str) -> None:
     home.ledger.unlink()
     shutil.rmtree(home.deployment)
-    with TestClient(app.create(home, keep=print)) as client:
+    with TestClient(app.create(home, keep=print), base_url="http://localhost") as client:
         answer = client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert "churnwatch run --once" in answer.json()["detail"]

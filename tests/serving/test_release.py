@@ -65,7 +65,7 @@ def test_a_model_that_the_ledger_does_not_know_is_not_loaded(home: Home, caplog:
 def test_without_a_release_the_answer_says_what_to_do(home: Home, customer: dict[str, Any]) -> None:
     shutil.rmtree(home.deployment)
     home.deployment.mkdir()
-    with TestClient(app.create(home, keep=print)) as client:
+    with TestClient(app.create(home, keep=print), base_url="http://localhost") as client:
         answer = client.post("/predict", json=customer)
         ready = client.get("/readyz")
         alive = client.get("/healthz")

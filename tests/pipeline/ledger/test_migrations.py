@@ -123,6 +123,7 @@ RELEASED = {
     "m014_warnings": "f22abe9637c27eba",
     "m015_uplift": "d24bbae016e3ea12",
     "m016_compiled": "3adc8466c69c8afe",
+    "m018_keys": "96e03d60d0c591f6",
 }
 ROWS = (
     "INSERT INTO settings VALUES ('s1', '{}', '2026-01-01T00:00:00.000Z')",
