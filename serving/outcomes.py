@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.errors import LedgerError
@@ -25,6 +25,8 @@ from churnwatch.serving.problems import FieldProblem, Problem
 from churnwatch.serving.scoring import Measured
 from churnwatch.serving.served import Log
 
+# pydantic's own times would take a number for seconds since 1970
+Moment = Annotated[str | None, Query(description="A day or a time in ISO 8601.", examples=["2026-11-01"])]
 _FIELDS = ("id", "target", "at")
 _FIRST, _LAST = "0001", "9999-12-31T23:59:59.999Z"
 _EXAMPLE = {"id": "7d6e8e9c-7a0b-4e0f-9d53-1c1f6a8f6f1e", "target": 1, "at": "2026-11-22"}
@@ -133,8 +135,8 @@ class Performance:
         models: by model, in the order in which they served.
     """
 
-    start: datetime | None
-    end: datetime | None
+    start: str | None
+    end: str | None
     served: int
     outcomes: int
     positives: int
@@ -209,9 +211,10 @@ def router(log: Log, path: Path, target: Target) -> APIRouter:
 
     @made.get("/performance", responses=problems.documented(
         HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE))  # fmt: skip
-    def how_good(start: datetime | None = None, end: datetime | None = None) -> Performance:
+    def how_good(start: Moment = None, end: Moment = None) -> Performance:
         """Say how good the predictions were that were made from `start` to before `end`, by model and in all."""
-        window = _moment("start", start) or _FIRST, _moment("end", end) or _LAST
+        since, until = _moment("start", start), _moment("end", end)
+        window = since or _FIRST, until or _LAST
         try:
             served, answered = _read(path, *window)
         except LedgerError as error:
@@ -221,7 +224,7 @@ def router(log: Log, path: Path, target: Target) -> APIRouter:
             (version, rows, [each for each in answered if each.version == version]) for version, rows in served.items()
         )
         return Performance(
-            start, end, sum(served.values()), len(answered), performance.positives(answered), figures(answered),
+            since, until, sum(served.values()), len(answered), performance.positives(answered), figures(answered),
             tuple(OfModel(version, rows, len(known), performance.positives(known), figures(known))
                   for version, rows, known in models),
         )  # fmt: skip
@@ -296,12 +299,12 @@ def _refuse(fates: Sequence[Fate]) -> None:
 # -- performance -----------------------------------------------------------------------------------------------
 
 
-def _moment(name: str, given: datetime | None) -> str | None:
+def _moment(name: str, given: str | None) -> str | None:
     try:
-        return None if given is None else iso(_in_utc(given))
-    except OverflowError:
-        problem = FieldProblem(name, "no time in UTC")
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"`{name}` is no time in UTC.", [problem]) from None
+        return None if given is None else iso(_in_utc(datetime.fromisoformat(given)))
+    except (ValueError, OverflowError):
+        problem = FieldProblem(name, "no time in ISO 8601")
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"`{name}` is no time in ISO 8601.", [problem]) from None
 
 
 def _read(path: Path, start: str, end: str) -> tuple[dict[str, int], list[Answered]]:
