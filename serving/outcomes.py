@@ -26,7 +26,10 @@ from churnwatch.serving.scoring import Measured
 from churnwatch.serving.served import Log
 
 # pydantic's own times would take a number for seconds since 1970
-Moment = Annotated[str | None, Query(description="A day or a time in ISO 8601.", examples=["2026-11-01"])]
+Moment = Annotated[str | None, Query(
+    description="In ISO 8601; a day alone begins at midnight, UTC.", examples=["2026-11-01T00:00:00Z"],
+    json_schema_extra={"format": "date-time"},
+)]  # fmt: skip
 _FIELDS = ("id", "target", "at")
 _FIRST, _LAST = "0001", "9999-12-31T23:59:59.999Z"
 _EXAMPLE = {"id": "7d6e8e9c-7a0b-4e0f-9d53-1c1f6a8f6f1e", "target": 1, "at": "2026-11-22"}
