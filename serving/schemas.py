@@ -54,8 +54,9 @@ def _bounds(field: Field) -> JsonSchema:
     if not field.is_number:
         return {}
     low, high = field.checks.min, field.checks.max
-    return {"minimum": -LARGEST if low is None else max(low, -LARGEST),
-            "maximum": LARGEST if high is None else min(high, LARGEST)}  # fmt: skip
+    largest = int(LARGEST)  # digit by digit: 1e+30 in a JSON Schema is a little less than the double
+    return {"minimum": -largest if low is None else max(low, -largest),
+            "maximum": largest if high is None else min(high, largest)}  # fmt: skip
 
 
 def _usual(field: Field) -> JsonSchema:

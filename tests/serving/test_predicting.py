@@ -61,7 +61,7 @@ def test_a_null_is_a_value_that_is_missing_and_not_assumed(client: TestClient, c
         ("tenure", True, "not a number"),
         ("MonthlyCharges", 10**400, "beyond 1e+30, either way"),
         ("TotalCharges", -1e300, "beyond 1e+30, either way"),
-        ("tenure", 10**30 * 2, "beyond 1e+30, either way"),
+        ("tenure", int(1e30) + 1, "beyond 1e+30, either way"),
         ("Contract", 3, "not a text"),
         ("colour", "red", "no such field"),
     ],
