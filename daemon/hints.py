@@ -9,9 +9,9 @@ from pathlib import Path
 
 # The commands that work on a home; of the others none is told to somebody who has one.
 OF_A_HOME = (
-    "alert", "approve", "backup", "campaigns", "churn", "customers", "doctor", "experiment", "experiments", "explain",
-    "export", "features", "files", "mail", "models", "packages", "predict", "promote", "pull", "reject", "replay",
-    "report", "retry", "rollback", "run", "runs", "show", "status", "unpin",
+    "alert", "api-returns", "approve", "backup", "campaigns", "churn", "customers", "doctor", "experiment",
+    "experiments", "explain", "export", "features", "files", "key", "mail", "models", "packages", "predict", "promote",
+    "pull", "reject", "replay", "report", "retry", "rollback", "run", "runs", "serve", "show", "status", "unpin",
 )  # fmt: skip
 _COMMAND = re.compile(rf"\bchurnwatch (?=(?:{'|'.join(OF_A_HOME)})\b)")
 

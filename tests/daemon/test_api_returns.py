@@ -124,7 +124,7 @@ def test_another_server_is_told_apart(
 ) -> None:
     server.document = document
     assert guarded(["--home", str(home), "api-returns"]) == 1
-    assert "is no `churnwatch serve`" in capsys.readouterr().err
+    assert f"is no `churnwatch --home {home} serve`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,22 @@ def test_with_a_call_list_buckets_a_and_b_are_at_risk_in_its_order(at: World) ->
     assert (found.expected_loss, found.value) == (69.0, "10 a month, over 12 months")
 
 
+@pytest.mark.parametrize(
+    ("offers", "offered"),
+    [
+        (["rebate", "letter", None, "left alone"], 1),
+        (["rebate", None, None, None], 0),
+        ([None, None, None, "left alone"], None),
+    ],
+)
+def test_of_those_on_the_fence_only_they_are_counted_who_get_an_offer(
+    at: World, offers: list[str | None], offered: int | None
+) -> None:
+    at.predict(at.learn(), {"c1": 0.9, "c2": 0.8, "c3": 0.7, "c4": 0.6}, calls={
+        "bucket": ["A", "B", "B", "B"], "expected_loss": [9.0] * 4, "offer": offers})  # fmt: skip
+    assert _gather(at).offered == offered
+
+
 def test_changes_say_who_came_who_went_and_what_serves(at: World) -> None:
     first = at.learn()
     at.predict(first, {"c1": 0.9, "c2": 0.8, "c3": 0.7, "gone": 0.6})
