@@ -163,7 +163,7 @@ class Reader:
 
 
 class Decoded:
-    """A stream of bytes of some encoding as UTF-8. What cannot be read of it stands as U+FFFD, and `damaged` says so."""
+    """A stream of bytes of some encoding as UTF-8. What cannot be read stands as U+FFFD, and `damaged` says so."""
 
     def __init__(self, file: Readable, encoding: str) -> None:
         self._file, self._held, self._ended, self.damaged = file, b"", False, False

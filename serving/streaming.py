@@ -11,17 +11,18 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import IO
 
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 _HELD = 4 << 20  # bytes of an answer that wait in memory; more wait on disk
 _PIECE = 1 << 18  # bytes that are sent at a time
-_THREADS = ThreadPoolExecutor(32, thread_name_prefix="streamed")  # a slow client holds one
+_THREADS = CapacityLimiter(32)  # a slow client holds one
 
 
 class Incoming:
@@ -146,7 +147,7 @@ class Streamed(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Send the answer."""
         backlog = _Backlog(self._folder)
-        writing = asyncio.get_running_loop().run_in_executor(_THREADS, self._written_to, backlog)
+        writing = asyncio.create_task(to_thread.run_sync(self._written_to, backlog, limiter=_THREADS))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             while piece := await backlog.take():
