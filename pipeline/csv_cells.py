@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -104,19 +105,20 @@ class Reader:
     def _plain(self, block: bytes) -> Rows | None:
         """Return rows without quotes whose numbers are plainly written and whose texts are no formulas."""
         delimiter = self.opening.dialect.delimiter
-        if b"0x" in block or b"0X" in block or (delimiter != "\t" and b"\t" in block):  # other than files are read
+        if (delimiter != "\t" and b"\t" in block) or _has_hexadecimal(block):  # which are no numbers in files
             return None
-        if any(_begun_by(each, delimiter, block) for each in _FORMULAS):
+        begun = _begun_by(block, delimiter)
+        if any(begun[ord(letter)] for letter in _FORMULAS):
             return None
-        first = dict.fromkeys(self.opening.header[:LOOKED_AT], _DICTIONARY)
+        first = dict.fromkeys(self.opening.header[:LOOKED_AT], pa.string())
         cells = self._parsed(block, first | {name: _TYPES.get(each, _DICTIONARY) for name, each in self.wanted.items()})
         if cells is None or self._is_header(cells):
             return None
-        numbers = [column for column in cells.columns if not pa.types.is_dictionary(column.type)]
+        numbers = [column for column in cells.columns if column.type in _TYPES.values()]
         if any(not pc.all(pc.is_finite(column)).as_py() for column in numbers if len(column) > column.null_count):
             return None
         below = sum(int(pc.sum(pc.less(column, 0)).as_py() or 0) for column in numbers)
-        if _begun_by("-", delimiter, block) != below:
+        if begun[ord("-")] != below:
             return None
         return Rows(cells, _lines(block), {})
 
@@ -142,9 +144,9 @@ class Reader:
 
     def _is_header(self, cells: pa.Table) -> bool:
         """Tell whether some row may be a header: one of its first cells is the name of a column."""
-        names = {name for name in self.opening.header if name}
-        texts = [column for column in cells.select(self.opening.header[:LOOKED_AT]).columns if _is_text(column)]
-        return any(text is not None and text.strip(" ") in names for each in texts for text in _uniques(each))
+        names = pa.array([name for name in self.opening.header if name], pa.string())
+        texts = [_texts(column) for column in cells.select(self.opening.header[:LOOKED_AT]).columns]
+        return any(pc.any(pc.is_in(pc.utf8_trim(each, " "), names)).as_py() for each in texts if each is not None)
 
     def _told(self, block: Block, *, damaged: bool) -> Rows:
         """Return what the tolerant reader read, with what it could not read in its place."""
@@ -186,12 +188,18 @@ class Decoded:
         return text.encode()
 
 
-def _begun_by(letter: str, delimiter: str, block: bytes) -> int:
-    """Return how many cells begin with a letter."""
-    if letter.encode() not in block:
-        return 0
-    first = block.startswith(letter.encode())
-    return block.count(f"{delimiter}{letter}".encode()) + block.count(f"\n{letter}".encode()) + first
+def _begun_by(block: bytes, delimiter: str) -> npt.NDArray[np.int64]:
+    """Return how many cells begin with each byte, (256,)."""
+    letters = np.frombuffer(b"\n" + block, np.uint8)
+    edges = (letters == ord(delimiter)) | (letters == ord("\n"))
+    return np.bincount(letters[1:][edges[:-1]], minlength=256)
+
+
+def _has_hexadecimal(block: bytes) -> bool:
+    if b"x" not in block and b"X" not in block:
+        return False
+    letters = np.frombuffer(block, np.uint8)
+    return bool(((letters[1:] | 0x20 == ord("x")) & (letters[:-1] == ord("0"))).any())
 
 
 def _lines(block: bytes) -> pa.StringArray:
@@ -202,13 +210,11 @@ def _lines(block: bytes) -> pa.StringArray:
     return pa.StringArray.from_buffers(len(feeds), pa.py_buffer(places), pa.py_buffer(text))
 
 
-def _is_text(column: pa.ChunkedArray) -> bool:
-    return bool(pa.types.is_dictionary(column.type) or pa.types.is_string(column.type))
-
-
-def _uniques(column: pa.ChunkedArray) -> Sequence[str | None]:
-    found: list[str | None] = pc.unique(column).to_pylist()
-    return found
+def _texts(column: pa.ChunkedArray) -> pa.Array | None:
+    """Return the texts of a column that differ, or all; None of a column of numbers."""
+    if pa.types.is_dictionary(column.type):
+        return column.combine_chunks().dictionary
+    return column.combine_chunks() if pa.types.is_string(column.type) else None
 
 
 def _cells_of(text: str, opening: Opening, width: int) -> list[str]:

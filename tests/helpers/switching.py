@@ -24,6 +24,7 @@ from churnwatch.serving import answers, bulk
 from churnwatch.serving.release import Current
 
 Said = Mapping[str, object]  # version -> what it answers
+_MOST_S = 60.0
 _JSON, _CSV = "application/json", "text/csv"
 
 
@@ -105,15 +106,15 @@ def requests(home: Home, versions: Sequence[Model]) -> list[Request]:
 
 def load(home: Home, address: tuple[str, int], versions: Sequence[Model], sent: Sequence[Request], *, clients: int,
          seconds: float, every_s: float) -> Outcome:  # fmt: skip
-    """Ask for some seconds, with the release switching all the while."""
+    """Ask for some seconds, and until each version has answered, with the release switching all the while."""
     outcome, lock, stop = Outcome(), threading.Lock(), threading.Event()
     threads = [
         threading.Thread(target=_client, args=(address, sent, number, outcome, lock, stop)) for number in range(clients)
     ]
     for thread in threads:
         thread.start()
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
+    begun = time.monotonic()
+    while time.monotonic() < begun + (seconds if len(outcome.answers) == len(versions) else _MOST_S):
         time.sleep(every_s)
         outcome.switches += 1
         _release(home, versions[outcome.switches % len(versions)])

@@ -29,7 +29,7 @@ def test_no_request_fails_and_no_answer_is_mixed_while_the_release_switches(home
     versions, bugs = switching.two_versions(home), list[Exception]()
     sent = switching.requests(home, versions)
     with _served(home, bugs) as address:
-        outcome = switching.load(home, address, versions, sent, clients=16, seconds=3, every_s=0.5)
+        outcome = switching.load(home, address, versions, sent, clients=16, seconds=2, every_s=0.5)
     assert outcome.failed == []
     assert outcome.mixed == 0
     assert outcome.switches >= 3
