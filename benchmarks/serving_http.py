@@ -4,8 +4,8 @@
     python benchmarks/serving_http.py csv [--rows N]
     python benchmarks/serving_http.py switching [--seconds S]
 
-`peers` needs wrk (`apt install wrk`), a load generator in C whose CPU is told. The servers are measured in turns, so that
-what else the machine does hits all alike. Without `--python` the peers are installed first.
+`peers` needs wrk (`apt install wrk`), a load generator in C whose CPU is told. The servers are measured in turns, so
+that what else the machine does hits all alike. Without `--python` the peers are installed first.
 """
 
 from __future__ import annotations
