@@ -175,8 +175,8 @@ def _in_process(home: settings.Home, file: Path, rows: int) -> list[Any]:
     assert current.release is not None, current.problem
     begun, cpu, size = time.perf_counter(), time.process_time(), 0
     answering = bulk.opened(current.release, home.settings.csv, raw[: bulk.BLOCK], is_all=False, encoding=None)
-    for block in answering.lines(io.BytesIO(raw)):
-        size += len(block)
+    for lines, _ in answering.lines(io.BytesIO(raw)):
+        size += len(lines)
     found = _row("in process", rows, time.perf_counter() - begun, time.process_time() - cpu)
     return [*found[:-1], f"{size / 1e6:.0f} MB"]
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,9 @@ from churnwatch.serving import bulk_inputs
 from churnwatch.serving.bulk_writing import Writer
 from churnwatch.serving.inputs import Columns
 from churnwatch.serving.problems import FieldProblem, Problem
-from churnwatch.serving.release import Floats, Release
+from churnwatch.serving.release import Release
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 BLOCK = 1 << 20  # bytes that are read, and answered, at a time
 _IN_TURN = threading.Lock()  # blocks of several CSVs take turns, so that single customers never wait for many
@@ -57,16 +60,17 @@ class Bulk:
         """Return the first line, without its end."""
         return self._writer.line(self.header)
 
-    def lines(self, file: Readable) -> Iterator[bytes]:
-        """Yield the lines of all rows, some at a time, a line feed before each.
+    def lines(self, file: Readable) -> Iterator[tuple[bytes, int]]:
+        """Yield the lines of all rows, some at a time, a line feed before each; and how many of them are predicted.
 
         Raises:
             OSError: a line is longer, or all of it larger, than the settings allow.
         """
         for rows in self._reader.rows(file):
             with _IN_TURN:
-                answered = self._answered(rows)
-            yield answered
+                found = bulk_inputs.understood(rows, self.release.fields, self.csv)
+                answered = self._answered(rows, found) if len(rows) else b""
+            yield answered, len(rows) - len(found.problems)
 
     def last(self, problem: str) -> bytes:
         """Return a line of no row, which says why there are no more."""
@@ -85,10 +89,7 @@ class Bulk:
     def _writer(self) -> Writer:
         return Writer(self.opening.dialect.delimiter, self.csv.decimal)
 
-    def _answered(self, rows: Rows) -> bytes:
-        found = bulk_inputs.understood(rows, self.release.fields, self.csv)
-        if not len(rows):
-            return b""
+    def _answered(self, rows: Rows, found: bulk_inputs.Understood) -> bytes:
         columns, failed = found.columns, np.array(sorted(found.problems), dtype=np.int64)
         predictions = self.release.predictor.predictions(columns)
         said = [self._writer.numbers(_blank(predictions, failed)), *self._sorted(rows, columns, predictions, failed)]

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from churnwatch.pipeline.cells import INTEGER, NUMBER
 from churnwatch.pipeline.csv_cells import Rows
 from churnwatch.pipeline.settings import ColumnType, Csv
-from churnwatch.serving.fields import Field
+from churnwatch.serving.fields import LARGEST, Field
 from churnwatch.serving.inputs import Columns
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -78,7 +78,7 @@ def _column(column: pa.ChunkedArray, field: Field, csv: Csv) -> tuple[npt.NDArra
 
 
 def _outside(values: Floats, field: Field) -> _Reasons:
-    checks, reasons = field.checks, list[tuple[Flags, str]]()
+    checks, reasons = field.checks, [(np.abs(values) > LARGEST, f"beyond {LARGEST:g}, either way")]
     if checks.min is not None:
         reasons.append((values < checks.min, f"below {checks.min:g}"))
     if checks.max is not None:

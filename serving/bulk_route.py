@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.message import Message
 from http import HTTPStatus
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from churnwatch.serving.bulk import BLOCK, Bulk
 from churnwatch.serving.problems import Problem
 from churnwatch.serving.release import Current, Release
 from churnwatch.serving.streaming import BrokenOffError, Incoming, Streamed
+from churnwatch.serving.traffic import Traffic
 
 MEDIA_TYPE = "text/csv"
 _ENCODINGS = {"utf-8": "utf-8-sig", "us-ascii": "utf-8", "utf-16": "utf-16", "windows-1252": "cp1252",
@@ -22,8 +24,8 @@ _ENCODINGS = {"utf-8": "utf-8-sig", "us-ascii": "utf-8", "utf-16": "utf-16", "wi
 log = logging.getLogger(__name__)
 
 
-async def answered(request: Request, current: Current, release: Release) -> Response:
-    """Answer a CSV.
+async def answered(request: Request, current: Current, release: Release, traffic: Traffic) -> Response:
+    """Answer a CSV, and count the customers.
 
     Raises:
         Problem: its encoding is none that is known here, it is no CSV, or its header is not of customers.
@@ -32,13 +34,22 @@ async def answered(request: Request, current: Current, release: Release) -> Resp
     head, home = await incoming.head(BLOCK), current.home
     found = bulk.opened(release, home.settings.csv, head, is_all=len(head) < BLOCK, encoding=encoding)
     headers = {"churnwatch-model": release.name, "churnwatch-assumed": ", ".join(map(quote, found.assumed))}
-    return Streamed(lambda: _written(found, incoming), incoming, home.state, headers, f"{MEDIA_TYPE}; charset=utf-8")
+    loop = asyncio.get_running_loop()
+
+    def count(customers: int) -> None:
+        loop.call_soon_threadsafe(traffic.predicted, release.name, customers)
+
+    return Streamed(
+        lambda: _written(found, incoming, count), incoming, home.state, headers, f"{MEDIA_TYPE}; charset=utf-8"
+    )
 
 
-def _written(answering: Bulk, incoming: Incoming) -> Iterator[bytes]:
+def _written(answering: Bulk, incoming: Incoming, count: Callable[[int], object]) -> Iterator[bytes]:
     yield answering.head()
     try:
-        yield from answering.lines(incoming)
+        for lines, predicted in answering.lines(incoming):
+            count(predicted)
+            yield lines
     except OSError as error:
         log.warning("a CSV was answered in part: %s", error)
         yield answering.last(f"nothing from here on is answered: {error}")

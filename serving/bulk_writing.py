@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from churnwatch.pipeline.cells import NUMBER
 from churnwatch.pipeline.csv_cells import Rows
 from churnwatch.pipeline.csv_file import FORMULA
-from churnwatch.serving.release import Floats
 
 _HARMLESS = rf"^({NUMBER}|[+-]?[0-9]+,[0-9]+)$"
 
@@ -43,7 +43,7 @@ class Writer:
         return _bytes(pc.binary_join_element_wise(pc.binary_join_element_wise("\n", cells[0], ""), *cells[1:], *said,
                                                   self.delimiter))  # fmt: skip
 
-    def numbers(self, values: Floats) -> pa.StringArray:
+    def numbers(self, values: npt.NDArray[np.float64]) -> pa.StringArray:
         """Return numbers as text, the shortest from which they can be had back; a missing one is an empty cell."""
         texts = pc.cast(pa.array(values, from_pandas=True), pa.string()).fill_null("")
         return self.texts(pc.replace_substring(texts, ".", self.decimal) if self.decimal != "." else texts)

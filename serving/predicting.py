@@ -35,7 +35,7 @@ def router(current: Current, traffic: Traffic, log: Log) -> APIRouter:
         """Predict one customer, or a list of them; or a CSV of any size, which comes back with what is said."""
         release, begun = in_use(current), time.perf_counter()
         if _media_type(request) == bulk_route.MEDIA_TYPE:
-            return await bulk_route.answered(request, current, release)
+            return await bulk_route.answered(request, current, release, traffic)
         sent = _customers(await request.body())
         answered = partial(_answered, release, log, begun=begun, explain=explain)
         if isinstance(sent, list) and len(sent) > _AT_ONCE:

@@ -182,7 +182,7 @@ def _of_csv(current: Current, body: bytes) -> object:
     answering = bulk.opened(
         current.release, current.home.settings.csv, head, is_all=len(head) < bulk.BLOCK, encoding=None
     )
-    return b"".join([answering.head(), *answering.lines(io.BytesIO(body)), b"\n"])
+    return b"".join([answering.head(), *(lines for lines, _ in answering.lines(io.BytesIO(body))), b"\n"])
 
 
 _CSV_OR_JSON: Mapping[str, Callable[[Current, bytes], object]] = {_JSON: _of_json, _CSV: _of_csv}
