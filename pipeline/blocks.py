@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,7 @@ BLOCK = 1 << 24  # bytes that are read at a time
 _BLOCK_ROWS = 250_000  # of Parquet
 _MOST_LINES = 1000  # of one row; a quote that is open for longer is taken for a mistake
 _MOST_IN_PARALLEL = 400  # columns
-_LOOKED_AT = 3  # cells of a row, to tell whether it is a header
+LOOKED_AT = 3  # cells of a row, to tell whether it is a header
 _SAME_NAMES = 0.8  # of the header's, in a row that is another header
 _LARGE = 1 << 20  # bytes; above it DuckDB's parallel reader is worth its start-up
 
@@ -73,12 +73,12 @@ def read_blocks(opening: Opening, engine: DuckDB, *, table: str) -> Iterator[Blo
         yield from _read_parquet(opening, engine, table)
         return
     with binary(opening.path) as file:
-        text = _Text(file, opening)
+        text = Text(file, opening, BLOCK)
         csv.field_size_limit(MAX_CELL)
         for _ in range(opening.body - 1):
             text.line()
         line, number = opening.body, 0
-        tolerant = _Tolerant(opening, text)
+        tolerant = Tolerant(opening, text)
         # one column: a blank line is no row, but looks like an empty cell; very many: too deep an expression below
         is_usual = opening.dialect.is_usual and opening.width is None and 1 < len(opening.header) <= _MOST_IN_PARALLEL
         while block := text.block(line):
@@ -104,11 +104,18 @@ def _drop(table: str, engine: DuckDB) -> None:
         engine.drop(f"{table}{suffix}")
 
 
-class _Text:
-    """The text of a file as UTF-8, by lines and by blocks of whole lines."""
+class Readable(Protocol):
+    """Where bytes come from."""
 
-    def __init__(self, file: BinaryIO, opening: Opening) -> None:
-        self._max_line, self._left = opening.max_line, opening.max_bytes
+    def read(self, size: int, /) -> bytes:
+        """Return so many bytes, fewer only at the end."""
+
+
+class Text:
+    """The text of a file as UTF-8, by lines and by blocks of whole lines; `size` bytes are read at a time."""
+
+    def __init__(self, file: Readable, opening: Opening, size: int) -> None:
+        self._max_line, self._left, self._size = opening.max_line, opening.max_bytes, size
         self._file, self._held, self._at, self._ended = file, b"", 0, False
         is_plain = opening.encoding == "utf-8"
         self._decoder = None if is_plain else codecs.getincrementaldecoder(opening.encoding)()
@@ -131,7 +138,7 @@ class _Text:
 
     def block(self, line: int) -> bytes:
         """Return about as many whole lines as are read at a time, none behind the last one; `line` is the next one."""
-        if not self._ended and len(self._held) - self._at < BLOCK:
+        if not self._ended and len(self._held) - self._at < self._size:
             self._read()
         while not ((end := self._whole_lines()) or self._ended):
             self._refuse_endless(f"line {line}")
@@ -150,11 +157,11 @@ class _Text:
         return self._held.rfind(b"\n", self._at) + 1 or self._held.rfind(b"\r", self._at, -1) + 1
 
     def _read(self) -> None:
-        chunk = self._file.read(BLOCK)
+        chunk = self._file.read(self._size)
         self._left -= len(chunk)
         if self._left < 0:
             raise OSError("unpacked, it is larger than csv.max_gb or csv.max_ratio allows")
-        self._ended = len(chunk) < BLOCK
+        self._ended = len(chunk) < self._size
         if self._decoder is not None:
             chunk = self._decoder.decode(chunk, final=self._ended).encode()
         self._held, self._at = self._held[self._at :] + chunk, 0
@@ -170,8 +177,8 @@ def _read_in_parallel(
 
     None where it was not faithful.
     """
-    body = _body(block)
-    if body is None or (body.quotes and not _quotes_fit(block, opening.dialect.delimiter)):
+    body = body_of(block)
+    if body is None or (body.quotes and not quotes_fit(block, opening.dialect.delimiter)):
         return None
     table, cells = beside.stem, [f"c{i}" for i in range(len(opening.header))]
     columns = ", ".join(f"{cell}: 'VARCHAR'" for cell in cells)
@@ -199,7 +206,7 @@ def _read_in_parallel(
 
 
 @dataclass(frozen=True)
-class _Body:
+class Body:
     """What a block has, counted in bytes."""
 
     size: int
@@ -208,16 +215,16 @@ class _Body:
     quotes: int
 
 
-def _body(block: bytes) -> _Body | None:
+def body_of(block: bytes) -> Body | None:
     """Count what a block has; None where a NUL or a bare CR makes lines a matter of opinion."""
     returns = block.count(b"\r")
     if b"\0" in block or (returns and returns != block.count(b"\r\n")):
         return None
     feeds = block.count(b"\n")
-    return _Body(len(block), feeds + (not block.endswith(b"\n")), feeds + returns, block.count(b'"'))
+    return Body(len(block), feeds + (not block.endswith(b"\n")), feeds + returns, block.count(b'"'))
 
 
-def _quotes_fit(block: bytes, delimiter: str) -> bool:
+def quotes_fit(block: bytes, delimiter: str) -> bool:
     """Tell whether each quote opens or closes a cell, or is doubled.
 
     `"a" "b"` is `a b` to DuckDB, which loses two quotes without a word; by numbers alone that looks like two cells.
@@ -231,7 +238,7 @@ def _quotes_fit(block: bytes, delimiter: str) -> bool:
     return bool(np.isin(letters[opening - 1], edges).all() and np.isin(letters[closing + 1], edges).all())
 
 
-def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str], header: Sequence[str]) -> bool:
+def _is_faithful(body: Body, engine: DuckDB, table: str, cells: Sequence[str], header: Sequence[str]) -> bool:
     """Tell whether every line is one row, and the cells with their delimiters, quotes and line ends are all there is.
 
     Nor may there be what looks like a header: cells at the beginning of a row that are names of columns.
@@ -244,7 +251,7 @@ def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str], 
     held = " + ".join(f"coalesce(strlen({c}), 0)" for c in cells)
     inner_sum = f"coalesce(sum({inner}), 0)" if body.quotes else "0"
     names = ", ".join(literal(column) for column in header if column)
-    again = " OR ".join(f"trim({cell}, ' ') IN ({names})" for cell in cells[:_LOOKED_AT]) if names else "false"
+    again = " OR ".join(f"trim({cell}, ' ') IN ({names})" for cell in cells[:LOOKED_AT]) if names else "false"
     rows, held_bytes, inner_quotes, headers = engine.rows(
         f"SELECT count(*), coalesce(sum({held}), 0), {inner_sum}, count(*) FILTER (WHERE {again}) FROM {name(table)}"
     )[0]
@@ -258,14 +265,14 @@ def _is_faithful(body: _Body, engine: DuckDB, table: str, cells: Sequence[str], 
 # -- tolerantly --------------------------------------------------------------------------------------------------
 
 
-class _Tolerant:
+class Tolerant:
     """Reads blocks of one file with Python's reader, and what that cannot read line by line.
 
     Attributes:
         is_over: whether another table began.
     """
 
-    def __init__(self, opening: Opening, text: _Text) -> None:
+    def __init__(self, opening: Opening, text: Text) -> None:
         self._opening, self._text = opening, text
         self._width = opening.width or len(opening.header)
         self._names = {column for column in opening.header if column}
@@ -273,6 +280,7 @@ class _Tolerant:
 
     @property
     def is_over(self) -> bool:
+        """Whether another table began."""
         return self._other_header is not None
 
     def read(self, block: bytes, first: int) -> tuple[Block, int]:
@@ -351,7 +359,7 @@ class _Tolerant:
 class _Feed:
     """The lines of a block, then those behind it; lines that were taken since a mark can be given back."""
 
-    def __init__(self, block: bytes, text: _Text) -> None:
+    def __init__(self, block: bytes, text: Text) -> None:
         decoded = block.decode()
         self._block, self._size, self._text = io.StringIO(decoded, newline=""), len(decoded), text
         self._taken: list[str] = []

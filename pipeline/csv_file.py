@@ -11,7 +11,7 @@ import pyarrow.csv
 
 from churnwatch.pipeline import files
 
-_FORMULA = r"^[=+\-@\t\r]"
+FORMULA = r"^[=+\-@\t\r]"  # how a text begins that a spreadsheet may run
 
 
 def write_csv(table: pa.Table, target: Path) -> None:
@@ -23,7 +23,7 @@ def write_csv(table: pa.Table, target: Path) -> None:
     for index, field in enumerate(table.schema):
         column = table[field.name]
         if pa.types.is_string(field.type):
-            formula = pc.match_substring_regex(column, _FORMULA)
+            formula = pc.match_substring_regex(column, FORMULA)
             harmless = pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
             shown = shown.set_column(index, field.name, harmless)
         elif pa.types.is_timestamp(field.type) and _has_no_times(column):
@@ -34,7 +34,7 @@ def write_csv(table: pa.Table, target: Path) -> None:
 
 def inert(text: str) -> str:
     """Return a text that no spreadsheet runs as a formula."""
-    return f"'{text}" if re.match(_FORMULA, text) else text
+    return f"'{text}" if re.match(FORMULA, text) else text
 
 
 def _has_no_times(column: pa.ChunkedArray) -> bool:

@@ -10,7 +10,7 @@ import codecs
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +28,7 @@ _SAMPLE = 1 << 16
 _SMALL = 64 << 20  # what may be unpacked whatever the ratio
 _GB = 1 << 30
 _ANY = Csv()
+_NO_UTF8 = "cp1252", ("not UTF-8; read as Windows-1252",)
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,33 @@ class _RefusedError(Exception):
     """Why a file is no table, or too large."""
 
 
+def open_head(
+    head: bytes, csv: Csv = _ANY, *, is_all: bool, encoding: str | None = None, expected: Sequence[str] = ()
+) -> Opening | Refusal:
+    """Find out encoding, dialect and header of a text of which only the beginning is there; its path is of no file.
+
+    Args:
+        head: how it begins.
+        csv: as of `open_csv`.
+        is_all: whether it also ends there.
+        encoding: as Python calls it, where that is known; else the head alone tells it.
+        expected: names that its header should have.
+    """
+    try:
+        found, findings = (encoding, ()) if encoding else _by_head(head, is_all=is_all)
+        text = codecs.getincrementaldecoder(found)(errors="replace").decode(head, final=is_all)
+        near = text[: _SAMPLE + len(_first_line(text))]
+        sample = near if is_all and near == text else near[: _whole_lines(near)]
+        if text and not sample:
+            return Refusal(f"line 1 is longer than {len(head):,} bytes; is it a table of text?")
+        opening = _of_sample(sample, csv, expected, None)
+    except _RefusedError as error:
+        return Refusal(str(error))
+    told = replace(opening, encoding=found, findings=(*findings, *opening.findings),
+                   max_line=csv.max_line_mb << 20, max_bytes=csv.max_gb * _GB)  # fmt: skip
+    return _checked(told, csv)
+
+
 def _open_text(path: Path, csv: Csv, expected: Sequence[str], pinned: Dialect | None) -> Opening | Refusal:
     max_line = csv.max_line_mb << 20
     if _packed_by(path) == "none" and path.stat().st_size > csv.max_gb * _GB:
@@ -134,6 +162,14 @@ def _open_text(path: Path, csv: Csv, expected: Sequence[str], pinned: Dialect | 
         sample = _sample(path, encoding)
     except UnicodeDecodeError as error:
         raise _RefusedError(f"not a text file: byte {error.start} is no {encoding}") from None
+    opening = _of_sample(sample, csv, expected, pinned)
+    found = replace(opening, path=path, encoding=encoding, findings=(*findings, *opening.findings),
+                    max_line=max_line, max_bytes=_most_bytes(path, csv))  # fmt: skip
+    return _checked(found, csv)
+
+
+def _of_sample(sample: str, csv: Csv, expected: Sequence[str], pinned: Dialect | None) -> Opening:
+    """Return what a text says, of which some lines from the beginning are there; neither path nor encoding."""
     _refuse_no_table(sample)
     _refuse_too_wide(sample, csv)
     unusual = pinned if pinned is not None and not pinned.is_usual else None
@@ -148,10 +184,8 @@ def _open_text(path: Path, csv: Csv, expected: Sequence[str], pinned: Dialect | 
     if unusual is not None and not hinted and pin == Dialect(unusual.delimiter):
         pin = unusual  # a file that only has no need of what is unusual changes nothing for the next
     otherwise = (f"read otherwise than the file before it ({pin.shown})",) if pinned not in (None, pin) else ()
-    told = (*findings, *head.findings, *otherwise, *off)
-    found = Opening(path, encoding, head.dialect, head.header, told, head.line, head.body, width, max_line,
-                    _most_bytes(path, csv), pin)  # fmt: skip
-    return _checked(found, csv)
+    told = (*head.findings, *otherwise, *off)
+    return Opening(Path(), "", head.dialect, head.header, told, head.line, head.body, width, pin=pin)
 
 
 def _refuse_endless(path: Path, max_line: int) -> None:
@@ -173,8 +207,12 @@ def _sample(path: Path, encoding: str) -> str:
             is_all = not file.read(1)
         except UnicodeDecodeError:  # said when the rows are read, with its place
             return first
-    end = len(more) if is_all else max(more.rfind("\n"), more.rfind("\r", 0, -1)) + 1
-    return first + more[:end]
+    return first + (more if is_all else more[: _whole_lines(more)])
+
+
+def _whole_lines(text: str) -> int:
+    """Return where the last whole line of a text ends that goes on."""
+    return max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1
 
 
 def _refuse_no_table(sample: str) -> None:
@@ -231,10 +269,9 @@ def _encoding(path: Path, csv: Csv) -> tuple[str, tuple[str, ...]]:
     size, most = 0, _most_bytes(path, csv)
     with binary(path) as file:
         chunk = file.read(_CHUNK)
-        if chunk.startswith(codecs.BOM_UTF8):
-            return "utf-8-sig", ()
-        if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return "utf-16", ("read as UTF-16 by its byte-order mark",)
+        marked = _by_mark(chunk)
+        if marked is not None:
+            return marked
         try:
             while chunk:
                 decoder.decode(chunk)
@@ -246,8 +283,24 @@ def _encoding(path: Path, csv: Csv) -> tuple[str, tuple[str, ...]]:
                 chunk = file.read(_CHUNK)
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            return "cp1252", ("not UTF-8; read as Windows-1252",)
+            return _NO_UTF8
     return "utf-8", ()
+
+
+def _by_mark(head: bytes) -> tuple[str, tuple[str, ...]] | None:
+    if head.startswith(codecs.BOM_UTF8):
+        return "utf-8-sig", ()
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16", ("read as UTF-16 by its byte-order mark",)
+    return None
+
+
+def _by_head(head: bytes, *, is_all: bool) -> tuple[str, tuple[str, ...]]:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=is_all)
+    except UnicodeDecodeError:
+        return _by_mark(head) or _NO_UTF8
+    return _by_mark(head) or ("utf-8", ())
 
 
 def _checked(opening: Opening, csv: Csv) -> Opening | Refusal:

@@ -99,8 +99,11 @@ def _predict(document: Document, release: Release | None) -> None:
     }
     sent, said = ({}, {}) if release is None else _examples(release)
     operation = document["paths"]["/predict"]["post"]
-    operation["requestBody"] = {"required": True, "content": {"application/json": _one_or_many("Customer", sent)}}
-    operation["responses"]["200"]["content"] = {"application/json": _one_or_many("Answer", said)}
+    table = {"text/csv": {"schema": {"type": "string"}}}
+    operation["requestBody"] = {
+        "required": True, "content": {"application/json": _one_or_many("Customer", sent), **table},
+    }  # fmt: skip
+    operation["responses"]["200"]["content"] = {"application/json": _one_or_many("Answer", said), **table}
     operation["responses"]["422"]["content"][problems.MEDIA_TYPE]["example"] = _REFUSED.told()
 
 

@@ -13,12 +13,13 @@ from fastapi import APIRouter, Request, Response
 
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.served.records import Served
-from churnwatch.serving import answers, problems
+from churnwatch.serving import answers, bulk_route, problems
 from churnwatch.serving.problems import Problem
 from churnwatch.serving.release import Current, Release
 from churnwatch.serving.served import Log
 from churnwatch.serving.traffic import Traffic
 
+_JSON = ("application/json", "application/x-www-form-urlencoded")
 _AT_ONCE = 100  # customers; of more, the answer is computed beside other requests
 
 
@@ -31,8 +32,10 @@ def router(current: Current, traffic: Traffic, log: Log) -> APIRouter:
         HTTPStatus.SERVICE_UNAVAILABLE,
     ))  # fmt: skip
     async def predict(request: Request, *, explain: bool = True) -> Response:
-        """Predict one customer, or a list of them."""
+        """Predict one customer, or a list of them; or a CSV of any size, which comes back with what is said."""
         release, begun = in_use(current), time.perf_counter()
+        if _media_type(request) == bulk_route.MEDIA_TYPE:
+            return await bulk_route.answered(request, current, release, traffic)
         sent = _customers(await request.body())
         answered = partial(_answered, release, log, begun=begun, explain=explain)
         if isinstance(sent, list) and len(sent) > _AT_ONCE:
@@ -75,6 +78,18 @@ def _served(release: Release, customer: dict[str, Any], answer: answers.Answer, 
     id_ = None if release.id is None else customer.get(release.id)
     return Served(answer["id"], at, None if id_ is None else str(id_), release.name, said, answer.get("decision"),
                   latency_s, known)  # fmt: skip
+
+
+def _media_type(request: Request) -> str:
+    """Return what is sent; without a word about it, or by curl's own word, it is JSON.
+
+    Raises:
+        Problem: nothing that is understood here.
+    """
+    sent = request.headers.get("content-type", _JSON[0]).partition(";")[0].strip().lower()
+    if sent not in (*_JSON, bulk_route.MEDIA_TYPE) or request.headers.get("content-encoding", "identity") != "identity":
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {_JSON[0]} or {bulk_route.MEDIA_TYPE}, not packed.")
+    return sent
 
 
 def _customers(body: bytes) -> dict[str, Any] | list[dict[str, Any]]:

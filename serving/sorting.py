@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from churnwatch.pipeline import buckets
 from churnwatch.pipeline.buckets import BUCKETS, Customers
@@ -36,8 +37,19 @@ class Sorter:
     value: Value | None
     bounds: tuple[float, float]
 
+    @property
+    def worth_column(self) -> str | None:
+        """The column that says what a customer is worth, where one does."""
+        return None if self.value is None else self.value.column
+
     def sort(self, risk: Floats, threshold: float, numbers: Callable[[str], Floats], *, amounts: bool) -> list[str]:
-        """Return the buckets of some customers.
+        """Return the buckets of some customers by their letters; see `places`."""
+        return [BUCKETS[each] for each in self.places(risk, threshold, numbers, amounts=amounts)]
+
+    def places(
+        self, risk: Floats, threshold: float, numbers: Callable[[str], Floats], *, amounts: bool
+    ) -> npt.NDArray[np.int64]:
+        """Return the buckets of some customers, (n,), as their places in `BUCKETS`.
 
         Args:
             risk: (n,) probability of leaving, or expected amount.
@@ -48,8 +60,7 @@ class Sorter:
         worth = self._worth(len(risk), numbers)
         known = Customers(risk, worth, risk >= threshold, threshold, amounts=amounts)
         by = By.PROFIT if self.by is By.PROFIT else By.THRESHOLDS
-        found = buckets.sort(known, by, self.offers, capacity=len(risk), bounds=self.bounds)
-        return [BUCKETS[each] for each in found.bucket]
+        return buckets.sort(known, by, self.offers, capacity=len(risk), bounds=self.bounds).bucket
 
     def _worth(self, rows: int, numbers: Callable[[str], Floats]) -> Floats | None:
         if self.value is None:

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as how
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
 from churnwatch.pipeline.schema import LARGEST
@@ -62,8 +63,8 @@ def test_every_route_has_a_summary_a_tag_and_says_what_it_answers(document: Docu
     for route, operation in _operations(document):
         assert operation["tags"][0] in tags, route
         assert operation["description"], route
-        [(kind, told)] = operation["responses"]["200"]["content"].items()
-        assert told.get("schema") or kind.startswith("text/plain"), route
+        for kind, told in operation["responses"]["200"]["content"].items():
+            assert told.get("schema") or kind.startswith("text/plain"), route
         for status, answer in operation["responses"].items():
             if status != "200":
                 assert answer["content"].keys() == {"application/problem+json"}, (route, status)
@@ -160,7 +161,8 @@ def _hold(client: TestClient, *excluded: Any) -> dict[str, int]:
                  phases=[Phase.generate], suppress_health_check=list(HealthCheck))  # fmt: skip
             @given(case=operation.as_strategy(generation_mode=mode))
             def call(case: schemathesis.Case) -> None:
-                answer = case.call_and_validate(headers=HERE, excluded_checks=list(excluded))
+                no_table = [positive_data_acceptance] if case.media_type == "text/csv" else []  # but any text
+                answer = case.call_and_validate(headers=HERE, excluded_checks=[*excluded, *no_table])
                 calls[case.operation.label] = calls.get(case.operation.label, 0) + 1
                 assert answer.status_code < 500 or (excluded and answer.status_code == 503)
 
