@@ -72,7 +72,7 @@ def samples(release: Release, address: str) -> Samples:
     """Return how to ask about the typical customer."""
     customer = {name: field.typical for name, field in release.fields.items()}
     body = json.dumps(customer, ensure_ascii=False, indent=1)
-    curl = f"curl -s {shlex.quote(f'{address}/predict')} --json {shlex.quote(body)}"
+    curl = f"curl -s {shlex.quote(f'{address}/predict')} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
     python = (
         "import json\nimport urllib.request\n\n"
         f"customer = {pformat(customer, width=88, sort_dicts=False)}\n"

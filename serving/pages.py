@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 
 from churnwatch.pipeline.errors import ChurnwatchError, NotFoundError
 from churnwatch.pipeline.ledger.reader import Reader
@@ -20,9 +20,9 @@ from churnwatch.serving.problems import Problem
 from churnwatch.serving.release import Current
 
 
-def router(current: Current, document: Callable[[], dict[str, Any]]) -> APIRouter:
-    """Return the routes of all pages; `document` gives the OpenAPI document."""
-    made, pages = APIRouter(include_in_schema=False), _Pages(current, document)
+def router(current: Current, app: FastAPI) -> APIRouter:
+    """Return the routes of all pages; `app` is the one that they describe."""
+    made, pages = APIRouter(include_in_schema=False), _Pages(current, app)
     made.add_api_route("/", pages.customers)
     made.add_api_route("/customer", pages.typical)
     made.add_api_route("/customer/{customer:path}", pages.customer)
@@ -37,7 +37,7 @@ class _Pages:
     """All pages of a home. They are made beside other requests, in threads of their own."""
 
     current: Current
-    document: Callable[[], dict[str, Any]]
+    app: FastAPI
 
     def customers(self, request: Request) -> Response:
         """List customers: a sample, a bucket, or those whose id is looked for."""
@@ -73,7 +73,7 @@ class _Pages:
 
     def docs(self) -> Response:
         """Describe the API."""
-        operations = docs_page.operations(self.document())
+        operations = docs_page.operations(self.app.openapi())
         return self._page("docs", "docs.html.j2", operations=operations, release=self.current.release)
 
     def static(self, name: str) -> Response:

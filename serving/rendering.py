@@ -15,13 +15,14 @@ from fastapi import Response
 from jinja2 import Environment, PackageLoader
 from markupsafe import escape
 
+from churnwatch.pipeline.reason_words import shown
 from churnwatch.reports.templating import environment
 
 HEADERS: Mapping[str, str] = MappingProxyType({
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # of `no-referrer`, forms would come from nowhere, and no other site hears either
     "Cache-Control": "no-store",
 })  # fmt: skip
 _STATIC = {
@@ -58,8 +59,9 @@ def address(customer: str) -> str:
 @cache
 def _templates() -> Environment:
     made = environment(PackageLoader("churnwatch.serving", "templates"))
-    made.filters["exact"] = escape  # of what a form sends back, which is never made plain
-    made.filters["address"] = address
+    made.filters["exact"] = escape  # of addresses, and of what a form sends back
+    made.filters["address"] = lambda customer: escape(address(customer))
+    made.filters["value"] = shown
     made.globals["static"] = {name: f"/static/{name}?{_version(name)}" for name in _STATIC}
     return made
 

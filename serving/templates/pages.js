@@ -4,7 +4,6 @@ document.documentElement.classList.add("scripted");
 const WAIT_MS = 40; // while somebody types
 
 const text = (parent, name, value) => { parent.querySelector(name).textContent = value; };
-const problem = async answer => (await answer.json().catch(() => ({}))).detail ?? `the answer was ${answer.status}`;
 const post = (body, signal) => fetch("/predict?what_if=true", {method: "POST", headers: {"Content-Type": "application/json"}, body, signal});
 
 function amount(value) {
@@ -60,13 +59,13 @@ function whatIf(form) {
     const largest = Math.max(...[known.explanation, explanation].flatMap(each => Object.values(each).map(Math.abs)), 1e-12);
     for (const control of controls) {
       const line = row(control), before = known.explanation[control.name], after = explanation[control.name];
-      for (const [name, value] of [["was", before], ["now", after]]) {
+      const [was, now] = [effect(before, amounts), effect(after, amounts)];
+      for (const [name, value] of [["was", was === now ? 0 : before], ["now", after]]) {
         const bar = line.querySelector(`.bar .${name}`), reach = 100 * value / largest;
         bar.setAttribute("x", Math.min(reach, 0));
         bar.setAttribute("width", Math.abs(reach));
         if (name === "now") bar.setAttribute("class", value > 0 ? "now raises" : "now lowers");
       }
-      const [was, now] = [effect(before, amounts), effect(after, amounts)];
       text(line, ".effect .now", now);
       text(line, ".effect .before", was === now ? "" : `was ${was}`);
     }
@@ -90,6 +89,7 @@ function whatIf(form) {
         mark([]);
         return show(await answer.json(), moved);
       }
+      if (answer.status === 403) return form.submit(); // a key that may only read: the page itself says it, too
       const wrong = await answer.json();
       mark(wrong.fields ?? []);
       document.getElementById("status").textContent = wrong.detail;
