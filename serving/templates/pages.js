@@ -22,7 +22,7 @@ function effect(value, amounts) {
 function whatIf(form) {
   const known = JSON.parse(form.dataset.known), amounts = "amount" in known;
   const controls = [...form.querySelectorAll("[data-own]")], row = control => control.closest(".field");
-  const said = answer => amounts ? amount(answer.amount) : `${(100 * answer.probability).toFixed(1)} %`;
+  const said = answer => amounts ? amount(answer.amount) : `${(100 * answer.probability).toFixed(1)}\u00a0%`;
   let asking = new AbortController(), waiting;
 
   function values() {
@@ -74,7 +74,7 @@ function whatIf(form) {
   function show(answer, moved) {
     document.getElementById("figure").textContent = said(answer);
     const parts = moved ? [`It was ${said(known)}, now ${said(answer)}.`] : [];
-    if (!amounts) parts.push(`Expected to ${answer.decision ? "leave" : "stay"}: “leaves” is said from ${(100 * known.threshold).toFixed(1)} % on.`);
+    if (!amounts) parts.push(`Expected to ${answer.decision ? "leave" : "stay"}: “leaves” is said from ${(100 * known.threshold).toFixed(1)}\u00a0% on.`);
     document.getElementById("status").textContent = [...parts, `Bucket ${answer.bucket}.`].join(" ");
     if (answer.explanation) bars(answer.explanation);
   }
