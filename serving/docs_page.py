@@ -54,6 +54,17 @@ class Operation:
     answers: tuple[Answer, ...]
 
     @property
+    def good(self) -> tuple[Answer, ...]:
+        """What comes back where all is well."""
+        return tuple(each for each in self.answers if each.status.startswith("2"))
+
+    @property
+    def refused(self) -> str:
+        """The other answers, in a line."""
+        others = sorted(f"{each.status} {each.description}" for each in self.answers if each not in self.good)
+        return ", ".join(others)
+
+    @property
     def anchor(self) -> str:
         """Its place on the page."""
         return f"{self.method}{self.path}".replace("/", "-").replace("{", "").replace("}", "")

@@ -17,12 +17,12 @@ import pyarrow.parquet
 import pytest
 from starlette.testclient import TestClient
 
-from churnwatch.pipeline import settings
+from churnwatch.pipeline import contributions, settings
 from churnwatch.pipeline.contributions import Unexplained
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.reason_words import NO_PROMISE
 from churnwatch.pipeline.settings import Home
-from churnwatch.serving import app, docs_page, release
+from churnwatch.serving import app, docs_page
 from churnwatch.serving.effects import effect, risk_shade, shade
 
 PAGES = ("/", "/customer", "/model", "/docs")
@@ -311,7 +311,7 @@ def test_files_that_are_gone_are_said_to_be_gone(client: TestClient, home: Home)
 
 
 def test_a_model_that_explains_nothing_says_why(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(release, "explainer", lambda *_: Unexplained("it is of another make"))
+    monkeypatch.setattr(contributions, "explainer", lambda *_: Unexplained("it is of another make"))
     with TestClient(app.create(home, keep=print)) as client:
         page = client.get("/customer?tenure=3").text
     assert "it is of another make" in page
