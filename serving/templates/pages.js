@@ -1,7 +1,7 @@
 "use strict";
 // Predicting again at each change, copying samples, trying the API. Pages say all without it: forms and links do the rest.
 document.documentElement.classList.add("scripted");
-const WAIT_MS = 40; // while somebody types
+const WAIT_MS = 20; // while somebody types
 
 const text = (parent, name, value) => { parent.querySelector(name).textContent = value; };
 const post = (body, signal) => fetch("/predict?what_if=true", {method: "POST", headers: {"Content-Type": "application/json"}, body, signal});

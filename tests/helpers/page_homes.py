@@ -22,11 +22,6 @@ PLANS = {"free": '"><img src=x onerror=alert(2)>', "basic": "it's \u202e&amp; <b
 IDS = ("<script>alert(3)</script>", "a/b%2Fc?d=e#f&g", "ü \"' \\ +1", "y" * 900, "a//b/", " padded ")
 
 
-def loaded(folder: Path) -> Home:
-    """Return a home that is there already."""
-    return settings.load(folder)
-
-
 def attrition(folder: Path) -> Home:
     """Make a home of corporations, sorted into buckets by boosted trees."""
     home = _home(folder, settings_for(Like.ATTRITION) + QUICK % "boosting" + "call_capacity: 20\n")

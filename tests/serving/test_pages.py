@@ -6,7 +6,10 @@ import html
 import json
 import re
 import shutil
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -333,3 +336,18 @@ def test_names_of_the_settings_are_what_fields_are_called(home: Home) -> None:
     with TestClient(app.create(settings.load(home.path), keep=print)) as client:
         found = {page: client.get(page).text for page in ("/", "/customer")}
     assert all("months as a customer" in each for each in found.values())
+
+
+def test_what_is_only_tried_is_not_logged(client: TestClient, home: Home, customer: dict[str, Any]) -> None:
+    client.post("/predict?what_if=true", json=customer)
+    tried = client.post("/predict", json=customer).json()
+    client.get("/customer?tenure=3")
+    deadline = time.monotonic() + 10
+    while not (found := _logged(home)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert found == [tried["id"]]
+
+
+def _logged(home: Home) -> list[str]:
+    with closing(sqlite3.connect(home.serving_log)) as log:
+        return [row[0] for row in log.execute("SELECT uuid FROM served")]

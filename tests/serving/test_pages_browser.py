@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import page_homes
 import pytest
 import uvicorn
 
+from churnwatch.pipeline import settings
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports import words
 from churnwatch.serving import app
@@ -45,8 +47,9 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def telco(_released: Path) -> Iterator[str]:
-    with _served(page_homes.loaded(_released)) as address:
+def telco(_released: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = shutil.copytree(_released, tmp_path_factory.mktemp("telco") / "home", symlinks=True)
+    with _served(settings.load(folder)) as address:
         yield address
 
 
