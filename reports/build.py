@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from churnwatch.pipeline import files
@@ -23,8 +22,7 @@ from churnwatch.reports.cohorts import cohort_table
 from churnwatch.reports.data import gather
 from churnwatch.reports.facts import Report
 from churnwatch.reports.run_part import gather_run
-
-_PERCENT = re.compile(r"(?<=\d) %")  # a number and its sign stand on one line
+from churnwatch.reports.templating import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +34,6 @@ class Section:
     template: str
     shown: Callable[[Report], bool] = lambda _: True  # whether there is anything to say
 
-
-_FILTERS = ("amount", "count", "day", "duration", "many", "moment", "percent", "score", "share", "short", "signed",
-            "size", "told")  # fmt: skip
 
 # The page in its order: what people act on, then whether to believe it, then how it came about.
 SECTIONS = (
@@ -132,40 +127,17 @@ def page(template: str, now: datetime, home: str, **values: Any) -> str:
         home: its name.
         values: what the template says.
     """
-    environment = _environment(now)
-    style, script = (_source(environment, name) for name in ("style.css", "page.js"))
-    return environment.get_template(template).render(
+    made = environment()
+    made.filters["age"] = lambda when: words.age(when, now)
+    style, script = (_source(made, name) for name in ("style.css", "page.js"))
+    return made.get_template(template).render(
         values, home=home, style=style, style_hash=_hash(style), script=script, script_hash=_hash(script)
     )
 
 
-def _source(environment: Environment, name: str) -> Markup:
-    assert environment.loader is not None  # noqa: S101 - `_environment` gave it one
-    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - our own file
-
-
-def _environment(now: datetime) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("churnwatch.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_said,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update({name: getattr(words, name) for name in _FILTERS})
-    environment.filters["age"] = lambda when: words.age(when, now)
-    environment.filters["drawn"] = Markup  # of what `svg` made, where every text is escaped
-    return environment
-
-
-def _said(value: object) -> object:
-    """Let every text pass through `plain`, and show what is not known as a dash."""
-    if value is None:
-        return words.NOTHING
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return _PERCENT.sub("\N{NO-BREAK SPACE}%", words.plain(value))
-    return value
+def _source(made: Environment, name: str) -> Markup:
+    assert made.loader is not None  # noqa: S101 - `environment` gave it one
+    return Markup(made.loader.get_source(made, name)[0])  # noqa: S704 - our own file
 
 
 def _hash(text: str) -> str:

@@ -18,6 +18,7 @@ from churnwatch.serving import (
     measuring,
     openapi,
     outcomes,
+    pages,
     predicting,
     problems,
     scoring,
@@ -63,7 +64,7 @@ def create(home: Home, *, keep: Callable[[Exception], object]) -> FastAPI:
         predicting.router(current, traffic, log), outcomes.router(log, home.serving_log, Target.of(home.settings)),
         customers.router(home), scoring.router(home, current),
         versions.router(home, current), summaries.router(home), diagnostics.router(home),
-        measuring.router(current, traffic, log), health.router(current, log),
+        measuring.router(current, traffic, log), health.router(current, log), pages.router(current, app),
     ):  # fmt: skip
         app.include_router(router)
     openapi.install(app, current)

@@ -31,13 +31,16 @@ def router(current: Current, traffic: Traffic, log: Log) -> APIRouter:
         HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         HTTPStatus.SERVICE_UNAVAILABLE,
     ))  # fmt: skip
-    async def predict(request: Request, *, explain: bool = True) -> Response:
-        """Predict one customer, or a list of them; or a CSV of any size, which comes back with what is said."""
+    async def predict(request: Request, *, explain: bool = True, what_if: bool = False) -> Response:
+        """Predict one customer, or a list of them; or a CSV of any size, which comes back with what is said.
+
+        With `what_if` they are nobody who is there, and are not logged.
+        """
         release, begun = in_use(current), time.perf_counter()
         if _media_type(request) == bulk_route.MEDIA_TYPE:
             return await bulk_route.answered(request, current, release, traffic)
         sent = _customers(await request.body())
-        answered = partial(_answered, release, log, begun=begun, explain=explain)
+        answered = partial(_answered, release, None if what_if else log, begun=begun, explain=explain)
         if isinstance(sent, list) and len(sent) > _AT_ONCE:
             found = await asyncio.to_thread(answered, sent)
         else:
@@ -61,11 +64,13 @@ def in_use(current: Current) -> Release:
 
 
 def _answered(
-    release: Release, log: Log, sent: list[dict[str, Any]], *, begun: float, explain: bool
+    release: Release, log: Log | None, sent: list[dict[str, Any]], *, begun: float, explain: bool
 ) -> list[answers.Answer]:
     if not sent:
         return []
     found = answers.answer(release, answers.understand(release, sent), explain=explain)
+    if log is None:
+        return found
     at, latency_s = iso(utc_now()), time.perf_counter() - begun
     for customer, answer in zip(sent, found, strict=True):
         log.add(_served(release, customer, answer, at, latency_s))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import importlib
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+import browsing
 import pandas as pd
 import pytest
 
@@ -26,7 +25,6 @@ from tests.reports.conftest import NOW, opened, read
 from tests.reports.test_build import many_runs, rich
 from tests.reports.test_customers import customers
 
-CHROMIUM = Path("/usr/bin/chromium")
 SIZES = {"phone": 390, "desk": 1280}
 HOSTILE_NAMES = (
     "<script>alert(1)</script>",
@@ -51,27 +49,10 @@ Show = Callable[..., Any]
 pytestmark = pytest.mark.browser
 
 
-def _missing(what: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(f"{what}; in CI the report has to be seen in a browser")
-    pytest.skip(what)
-
-
-def _imported(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        _missing(f"{name} is missing: pip install .[test]")
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        _missing(f"{CHROMIUM} is missing: apt-get install chromium")
-    with _imported("playwright.sync_api").sync_playwright() as started:
-        chromium = started.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+    with browsing.started() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -243,7 +224,7 @@ def test_a_point_says_its_figures_where_the_mouse_rests_and_a_release_its_decisi
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_of_a_run_keeps_nobody_out_and_does_not_scroll_sideways(look: Show, home: Home, scheme: str) -> None:
-    axe = _imported("axe_playwright_python.sync_playwright")
+    axe = browsing.imported("axe_playwright_python.sync_playwright")
     with opened(home) as book:
         customers(book)
         path = build_run(home, book.ledger, 1, now=NOW)
@@ -335,8 +316,8 @@ def test_without_its_script_the_page_says_the_same(browser: Any, home: Home) -> 
 
 
 def test_a_page_is_printed(home: Home) -> None:
-    if not CHROMIUM.exists():
-        _missing(f"{CHROMIUM} is missing: apt-get install chromium")
+    if not browsing.CHROMIUM.exists():
+        browsing.missing(f"{browsing.CHROMIUM} is missing: apt-get install chromium")
     with opened(home) as book:
         rich(book)
     read(home)
@@ -349,7 +330,7 @@ def test_a_page_is_printed(home: Home) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("fill", [empty, rich, customers])
 def test_nothing_keeps_anybody_out(show: Show, fill: Callable[[Any], object], scheme: str) -> None:
-    axe = _imported("axe_playwright_python.sync_playwright")
+    axe = browsing.imported("axe_playwright_python.sync_playwright")
     seen = show(fill, scheme=scheme, width=390)
     _unfold(seen)
     results = axe.Axe().run(seen)

@@ -1,0 +1,76 @@
+"""Templates → answers for browsers. A page loads its style and its script from here, and nothing else from anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Response
+from jinja2 import Environment, PackageLoader
+from markupsafe import escape
+
+from churnwatch.pipeline.reason_words import shown
+from churnwatch.reports.templating import environment
+
+HEADERS: Mapping[str, str] = MappingProxyType({
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # of `no-referrer`, forms would come from nowhere, and no other site hears either
+    "Cache-Control": "no-store",
+})  # fmt: skip
+_STATIC = {
+    "report.css": ("churnwatch.reports", "style.css", "text/css"),
+    "pages.css": ("churnwatch.serving", "pages.css", "text/css"),
+    "pages.js": ("churnwatch.serving", "pages.js", "text/javascript"),
+}
+
+
+def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
+    """Return a page.
+
+    Args:
+        template: of the page.
+        status: of the answer.
+        values: what the template says.
+    """
+    return Response(_templates().get_template(template).render(values), status, HEADERS, "text/html; charset=utf-8")
+
+
+def static(name: str) -> Response | None:
+    """Return a file that pages load; None: there is none of that name. Its address changes with what it holds."""
+    if name not in _STATIC:
+        return None
+    kept = {**HEADERS, "Cache-Control": "private, max-age=31536000, immutable"}
+    return Response(_content(name), HTTPStatus.OK, kept, f"{_STATIC[name][2]}; charset=utf-8")
+
+
+def address(customer: str) -> str:
+    """Return the address of the page of a customer, whatever the id holds."""
+    return f"/customer/{quote(customer, safe='')}"
+
+
+@cache
+def _templates() -> Environment:
+    made = environment(PackageLoader("churnwatch.serving", "templates"))
+    made.filters["exact"] = escape  # of addresses, and of what a form sends back
+    made.filters["address"] = lambda customer: escape(address(customer))
+    made.filters["value"] = shown
+    made.globals["static"] = {name: f"/static/{name}?{_version(name)}" for name in _STATIC}
+    return made
+
+
+@cache
+def _content(name: str) -> bytes:
+    package, file, _ = _STATIC[name]
+    return (resources.files(f"{package}.templates") / file).read_bytes()
+
+
+def _version(name: str) -> str:
+    return hashlib.sha256(_content(name)).hexdigest()[:12]
