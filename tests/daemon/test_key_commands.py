@@ -53,11 +53,12 @@ def test_a_revoked_key_stays_in_the_list_and_its_name_is_free(churnwatch: Any, h
 def test_what_cannot_be_done_is_said_in_a_line(churnwatch: Any, home: Home) -> None:
     churnwatch("key", "create", "ann", home=home)
     twice = churnwatch("key", "create", "ann", home=home)
-    assert (twice.code, twice.line) == (
-        2, "churnwatch: ann: there is such a key. Take another name, or first: churnwatch key revoke ann")  # fmt: skip
+    at = f"churnwatch --home {home.path}"
+    said = f"churnwatch: ann: there is such a key. Take another name, or first: {at} key revoke ann"
+    assert (twice.code, twice.line) == (2, said)
     unknown = churnwatch("key", "revoke", "bob", home=home)
-    assert (unknown.code, unknown.line) == (
-        1, "churnwatch: bob: no key of that name is in force. See them all: churnwatch key list")  # fmt: skip
+    said = f"churnwatch: bob: no key of that name is in force. See them all: {at} key list"
+    assert (unknown.code, unknown.line) == (1, said)
     churnwatch("key", "revoke", "ann", home=home)
     assert churnwatch("key", "revoke", "ann", home=home).code == 1
 
@@ -78,4 +79,4 @@ def test_nothing_that_others_could_reach_starts_without_a_key(churnwatch: Any, h
     refused = churnwatch("serve", "--host", "0.0.0.0", home=home)  # noqa: S104 - what is tested
     assert refused.code == 1
     assert refused.line.startswith("churnwatch: others than this machine could reach the API")
-    assert refused.line.endswith("Make one: churnwatch key create NAME")
+    assert refused.line.endswith(f"Make one: churnwatch --home {home.path} key create NAME")

@@ -225,7 +225,7 @@ def test_the_command_sends_once_a_week_and_copies_to_whom_one_names(
     second = churnwatch("mail", home=ready.home)
     assert second.code == 1
     assert "went out on" in second.line
-    assert second.line.endswith("To send it again: churnwatch mail --to ADDRESS")
+    assert second.line.endswith(f"To send it again: churnwatch --home {ready.home.path} mail --to ADDRESS")
     third = churnwatch("mail", "--to", "cleo@example.org", home=ready.home)
     assert third.out == "the weekly mail is sent to cleo@example.org\n"
     assert box.recipients == [["ann@example.org", "bob@example.org"], ["cleo@example.org"]]
