@@ -114,7 +114,7 @@ def test_where_no_server_answers_it_says_so_in_one_line(home: Path, capsys: pyte
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         assert guarded(["--home", str(home), "api-returns", "--url", url]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert "churnwatch serve" in line
+    assert f"churnwatch --home {home} serve" in line
     assert not (home / "apireturns.json").exists()
 
 
