@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 
 from churnwatch.pipeline.cells import INTEGER, NUMBER
 from churnwatch.pipeline.csv_cells import Rows
+from churnwatch.pipeline.schema import LARGEST
 from churnwatch.pipeline.settings import ColumnType, Csv
-from churnwatch.serving.fields import LARGEST, Field
+from churnwatch.serving.fields import Field
 from churnwatch.serving.inputs import Columns
 
 Floats: TypeAlias = npt.NDArray[np.float64]

@@ -86,7 +86,7 @@ def test_a_row_that_cannot_be_predicted_comes_back_in_its_place_and_says_why(
 def test_cells_mean_what_they_mean_in_a_file(home: Home, customer: dict[str, Any], bugs: list[Exception]) -> None:
     file = home.path / settings.FILE_NAME
     file.write_text(file.read_text() + "\ncsv: {delimiter: ';', decimal: ',', missing: ['n/a']}\n")
-    with TestClient(app.create(settings.load(home.path), keep=bugs.append)) as client:
+    with TestClient(app.create(settings.load(home.path), keep=bugs.append), base_url="http://localhost") as client:
         there = _text([customer | {"MonthlyCharges": "80,5", "TotalCharges": "n/a", "gender": " "}], delimiter=";")
         row = _answer(client, there, delimiter=";")[0]
         json = client.post("/predict", json=customer | {"TotalCharges": None, "gender": None}).json()
@@ -206,7 +206,7 @@ def test_a_line_without_an_end_breaks_the_answer_off_and_says_so(
     file = home.path / settings.FILE_NAME
     file.write_text(file.read_text() + "\ncsv: {max_line_mb: 1}\n")
     text = _text([customer] * 20_000) + "x" * (5 << 20)
-    with TestClient(app.create(settings.load(home.path), keep=bugs.append)) as client:
+    with TestClient(app.create(settings.load(home.path), keep=bugs.append), base_url="http://localhost") as client:
         answer = client.post("/predict", content=text, headers=_CSV).text
     rows = list(csv.DictReader(io.StringIO(answer)))
     assert rows[-1]["problem"].startswith("nothing from here on is answered: line 20002 is longer than")
