@@ -162,6 +162,20 @@ def test_columns_called_as_ours_get_another_name(home: Home, customer: dict[str,
     assert answering.head().endswith(b",Decision (input),probability,decision,bucket,model,problem")
 
 
+def test_amounts_come_without_a_decision(home: Home, customer: dict[str, Any]) -> None:
+    current = Current(home)
+    current.look()
+    assert current.release is not None
+    text = _text([customer, customer | {"tenure": "x"}]).encode()
+    answering = bulk.opened(replace(current.release, amounts=True), home.settings.csv, text, is_all=True, encoding=None)
+    assert answering.head().endswith(b",amount,bucket,model,problem")
+    [(lines, predicted)] = answering.lines(io.BytesIO(text))
+    rows = [line.split(",")[len(customer) :] for line in lines.decode().splitlines()[1:]]
+    assert [len(row) for row in rows] == [4, 4]
+    assert rows[1] == ["", "", "", "`tenure`: not a whole number"]
+    assert predicted == 1
+
+
 def test_fields_that_the_header_lacks_are_assumed_and_told(client: TestClient, customer: dict[str, Any]) -> None:
     del customer["tenure"], customer["Contract"]
     answer = client.post("/predict", content=_text([customer]), headers=_CSV)
