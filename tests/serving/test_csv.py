@@ -86,7 +86,7 @@ def test_a_row_that_cannot_be_predicted_comes_back_in_its_place_and_says_why(
 def test_cells_mean_what_they_mean_in_a_file(home: Home, customer: dict[str, Any], bugs: list[Exception]) -> None:
     file = home.path / settings.FILE_NAME
     file.write_text(file.read_text() + "\ncsv: {delimiter: ';', decimal: ',', missing: ['n/a']}\n")
-    with TestClient(app.create(settings.load(home.path), keep=bugs.append)) as client:
+    with TestClient(app.create(settings.load(home.path), keep=bugs.append), base_url="http://localhost") as client:
         there = _text([customer | {"MonthlyCharges": "80,5", "TotalCharges": "n/a", "gender": " "}], delimiter=";")
         row = _answer(client, there, delimiter=";")[0]
         json = client.post("/predict", json=customer | {"TotalCharges": None, "gender": None}).json()
@@ -162,6 +162,20 @@ def test_columns_called_as_ours_get_another_name(home: Home, customer: dict[str,
     assert answering.head().endswith(b",Decision (input),probability,decision,bucket,model,problem")
 
 
+def test_amounts_come_without_a_decision(home: Home, customer: dict[str, Any]) -> None:
+    current = Current(home)
+    current.look()
+    assert current.release is not None
+    text = _text([customer, customer | {"tenure": "x"}]).encode()
+    answering = bulk.opened(replace(current.release, amounts=True), home.settings.csv, text, is_all=True, encoding=None)
+    assert answering.head().endswith(b",amount,bucket,model,problem")
+    [(lines, predicted)] = answering.lines(io.BytesIO(text))
+    rows = [line.split(",")[len(customer) :] for line in lines.decode().splitlines()[1:]]
+    assert [len(row) for row in rows] == [4, 4]
+    assert rows[1] == ["", "", "", "`tenure`: not a whole number"]
+    assert predicted == 1
+
+
 def test_fields_that_the_header_lacks_are_assumed_and_told(client: TestClient, customer: dict[str, Any]) -> None:
     del customer["tenure"], customer["Contract"]
     answer = client.post("/predict", content=_text([customer]), headers=_CSV)
@@ -206,7 +220,7 @@ def test_a_line_without_an_end_breaks_the_answer_off_and_says_so(
     file = home.path / settings.FILE_NAME
     file.write_text(file.read_text() + "\ncsv: {max_line_mb: 1}\n")
     text = _text([customer] * 20_000) + "x" * (5 << 20)
-    with TestClient(app.create(settings.load(home.path), keep=bugs.append)) as client:
+    with TestClient(app.create(settings.load(home.path), keep=bugs.append), base_url="http://localhost") as client:
         answer = client.post("/predict", content=text, headers=_CSV).text
     rows = list(csv.DictReader(io.StringIO(answer)))
     assert rows[-1]["problem"].startswith("nothing from here on is answered: line 20002 is longer than")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import switching
+import uvicorn
 
 from churnwatch.pipeline.settings import Home
 from churnwatch.serving import app, server
@@ -13,14 +16,15 @@ from churnwatch.serving import app, server
 @contextmanager
 def _served(home: Home, bugs: list[Exception]) -> Iterator[tuple[str, int]]:
     """Serve a home from a thread; give the address."""
-    ready, address = threading.Event(), list[str]()
-    config = server.configured(app.create(home, keep=bugs.append), host="127.0.0.1", port=0)
-    running = server.Server(config, lambda url: (address.append(url), ready.set()))
+    given = msgspec.structs.replace(home.settings.serve, port=0)
+    running = uvicorn.Server(server.configured(app.create(home, keep=bugs.append), given))
     thread = threading.Thread(target=running.run)
     thread.start()
-    assert ready.wait(30)
-    host, _, port = address[0].removeprefix("http://").partition(":")
-    yield host, int(port)
+    while not running.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    host, port = running.servers[0].sockets[0].getsockname()[:2]
+    yield host, port
     running.should_exit = True
     thread.join()
 
