@@ -18,6 +18,7 @@ from churnwatch.serving.customer_list import Asked
 from churnwatch.serving.predicting import in_use
 from churnwatch.serving.problems import Problem
 from churnwatch.serving.release import Current
+from churnwatch.serving.sessions import cookie_of
 
 
 def router(current: Current, app: FastAPI) -> APIRouter:
@@ -45,20 +46,20 @@ class _Pages:
         def shown() -> Response:
             release, home = in_use(self.current), self.current.home
             if home.settings.id is None:
-                return self._page("customers", "nobody.html.j2")
+                return self._page(request, "customers", "nobody.html.j2")
             with Reader.open(home.ledger) as ledger:
                 table = list_page.table(home, ledger, release, Asked.of(request.query_params))
-            return self._page("customers", "customers.html.j2", table=table, release=release)
+            return self._page(request, "customers", "customers.html.j2", table=table, release=release)
 
-        return self._answered("customers", shown)
+        return self._answered(request, "customers", shown)
 
     def typical(self, request: Request) -> Response:
         """Show the typical customer, whose fields can be changed."""
-        return self._answered("customer", lambda: self._one(None, request))
+        return self._answered(request, "customer", lambda: self._one(None, request))
 
     def customer(self, customer: str, request: Request) -> Response:
         """Show one customer, whose fields can be changed."""
-        return self._answered("customer", lambda: self._one(customer, request))
+        return self._answered(request, "customer", lambda: self._one(customer, request))
 
     def model(self, request: Request) -> Response:
         """Show how good the model is, how it came to serve, and how to ask it."""
@@ -67,14 +68,14 @@ class _Pages:
             release, home = in_use(self.current), self.current.home
             with Reader.open(home.ledger) as ledger:
                 found = model_page.gather(home, ledger, release, str(request.base_url).rstrip("/"))
-            return self._page("model", "model_page.html.j2", found=found, of=METRICS[found.metric])
+            return self._page(request, "model", "model_page.html.j2", found=found, of=METRICS[found.metric])
 
-        return self._answered("model", shown)
+        return self._answered(request, "model", shown)
 
-    def docs(self) -> Response:
+    def docs(self, request: Request) -> Response:
         """Describe the API."""
         operations = docs_page.operations(self.app.openapi())
-        return self._page("docs", "docs.html.j2", operations=operations, release=self.current.release)
+        return self._page(request, "docs", "docs.html.j2", operations=operations, release=self.current.release)
 
     def static(self, name: str) -> Response:
         """Give what pages load."""
@@ -88,9 +89,9 @@ class _Pages:
         with Reader.open(home.ledger) as ledger:
             known = what_if.customer(home, ledger, release, id_)
         found = what_if.what_if(release, home.settings, known, request.query_params)
-        return self._page("customer", "customer.html.j2", found=found, release=release)
+        return self._page(request, "customer", "customer.html.j2", found=found, release=release)
 
-    def _answered(self, here: str, make: Callable[[], Response]) -> Response:
+    def _answered(self, request: Request, here: str, make: Callable[[], Response]) -> Response:
         """Return a page, or one that says what is wrong and what to do."""
         try:
             return make()
@@ -99,9 +100,11 @@ class _Pages:
         except ChurnwatchError as error:
             missing = isinstance(error, NotFoundError)
             status, said = HTTPStatus.NOT_FOUND if missing else HTTPStatus.SERVICE_UNAVAILABLE, str(error)
-        return self._page(here, "problem.html.j2", status, problem=said)
+        return self._page(request, here, "problem.html.j2", status, problem=said)
 
-    def _page(self, here: str, template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
-        home = self.current.home
-        return rendering.page(template, status, here=here, home=home.path.name, settings=home.settings,
-                              no_promise=NO_PROMISE, **values)  # fmt: skip
+    def _page(
+        self, request: Request, here: str, template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any
+    ) -> Response:
+        home, logged_in = self.current.home, cookie_of(request.scope) is not None
+        return rendering.page(template, status, here=here, home=home.path.name,
+                              logged_in=logged_in, no_promise=NO_PROMISE, **values)  # fmt: skip

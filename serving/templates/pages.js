@@ -89,7 +89,7 @@ function whatIf(form) {
         mark([]);
         return show(await answer.json(), moved);
       }
-      if (answer.status === 403) return form.submit(); // a key that may only read: the page itself says it, too
+      if ([401, 403].includes(answer.status)) return form.submit(); // who may only read, or has to log in again
       const wrong = await answer.json();
       mark(wrong.fields ?? []);
       document.getElementById("status").textContent = wrong.detail;

@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import browsing
 import pytest
 from guarded_app import running
 
 from churnwatch.pipeline.api_keys import Scope
 from churnwatch.pipeline.settings_serve import Serve
-from tests.reports.test_browser import CHROMIUM, _imported, _missing
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
 def page() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        _missing(f"no {CHROMIUM}")
-    with _imported("playwright.sync_api").sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+    with browsing.started() as browser:
         yield browser.new_page(color_scheme="dark", viewport={"width": 390, "height": 700})
-        browser.close()
 
 
 def test_a_person_logs_in_and_sees_what_they_asked_for(page: Any) -> None:
-    axe = _imported("axe_playwright_python.sync_playwright").Axe()
+    axe = browsing.imported("axe_playwright_python.sync_playwright").Axe()
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text))
     with running(Serve(), Scope.READ) as (_, (_, port)):

@@ -17,6 +17,7 @@ import page_homes
 import pytest
 import uvicorn
 
+from churnwatch.daemon import key_commands
 from churnwatch.pipeline import settings
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports import words
@@ -87,7 +88,8 @@ def show(browser: Any) -> Iterator[Open]:
     yield opener
     for context in contexts:
         context.close()
-    assert [each for each in complaints if "422" not in each] == []  # which the browser tells of a value that is wrong
+    told = re.compile("status of (403|422)")  # which the browser tells of a key that may not, and of a wrong value
+    assert [each for each in complaints if not told.search(each)] == []
 
 
 def _answered(seen: Any, act: Callable[[], object]) -> Any:
@@ -214,3 +216,18 @@ def test_no_page_keeps_anybody_out_or_scrolls_sideways(show: Open, telco: str, a
             results = axe.run(seen, options=rules)
             assert results.violations_count == 0, f"{address}, {scheme}\n{results.generate_report()}"
         assert seen.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_who_may_only_read_can_try_what_if_too_and_logs_out(show: Open, home: Home) -> None:
+    token, _ = key_commands.create(home.path, "reader", "read")
+    with _served(home) as address:
+        seen = show(f"{address}/customer")
+        seen.get_by_label("Key").fill(token)
+        seen.get_by_role("button", name="Log in").click()
+        before = seen.locator("#figure").inner_text()
+        seen.get_by_label("Contract").select_option("Two year")
+        seen.get_by_text(f"It was {before}, now").wait_for()
+        seen.get_by_role("button", name="Log out").click()
+        seen.get_by_label("Key").wait_for()
+        seen.goto(f"{address}/customer")
+        assert "/login" in seen.url
