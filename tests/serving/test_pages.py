@@ -286,7 +286,7 @@ def test_amounts_are_shown_as_amounts(hostile: TestClient) -> None:
 
 def test_before_there_is_a_release_each_page_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / settings.FILE_NAME).write_text("target: Churn\npositive: Yes\nid: customerID\n")
-    with TestClient(app.create(settings.load(tmp_path), keep=print)) as client:
+    with TestClient(app.create(settings.load(tmp_path), keep=print), base_url="http://localhost") as client:
         for page in ("/", "/customer", "/customer/x", "/model"):
             answer = client.get(page)
             assert answer.status_code == 503
@@ -297,7 +297,7 @@ def test_before_there_is_a_release_each_page_says_what_to_do(tmp_path: Path) -> 
 def test_without_an_id_the_list_says_that_customers_have_no_names(home: Home) -> None:
     file = home.path / settings.FILE_NAME
     file.write_text(file.read_text().replace("id: customerID\n", ""))
-    with TestClient(app.create(settings.load(home.path), keep=print)) as client:
+    with TestClient(app.create(settings.load(home.path), keep=print), base_url="http://localhost") as client:
         assert "name no column of ids" in client.get("/").text
         assert client.get("/customer").status_code == 200
         assert client.get("/customer/x").status_code == 404
@@ -315,7 +315,7 @@ def test_files_that_are_gone_are_said_to_be_gone(client: TestClient, home: Home)
 
 def test_a_model_that_explains_nothing_says_why(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contributions, "explainer", lambda *_: Unexplained("it is of another make"))
-    with TestClient(app.create(home, keep=print)) as client:
+    with TestClient(app.create(home, keep=print), base_url="http://localhost") as client:
         page = client.get("/customer?tenure=3").text
     assert "it is of another make" in page
     assert "<svg" not in page
@@ -333,7 +333,7 @@ def test_names_of_the_settings_are_what_fields_are_called(home: Home) -> None:
     file = home.path / settings.FILE_NAME
     file.write_text(file.read_text() + "names: {tenure: months as a customer}\n")
     found: dict[str, Any] = {}
-    with TestClient(app.create(settings.load(home.path), keep=print)) as client:
+    with TestClient(app.create(settings.load(home.path), keep=print), base_url="http://localhost") as client:
         found = {page: client.get(page).text for page in ("/", "/customer")}
     assert all("months as a customer" in each for each in found.values())
 
