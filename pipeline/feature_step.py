@@ -23,7 +23,7 @@ from churnwatch.pipeline.features import Featured
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.ledger.writer import Ledger
 from churnwatch.pipeline.records import Aggregated
-from churnwatch.pipeline.schema import Schema, check_names, check_words
+from churnwatch.pipeline.schema import Schema, check_mentioned, check_names
 from churnwatch.pipeline.settings import Column, ColumnType, Home, Settings
 from churnwatch.pipeline.settings_campaigns import ChurnRule
 
@@ -75,7 +75,7 @@ def widened(schema: Schema, settings: Settings) -> Schema:
     features_of = {feature.name: Column(type=feature.type) for feature in made}
     expressions = {expression: Column(type=ColumnType.NUMBER) for expression in settings.expressions}
     columns = {**schema.columns, **features_of, **expressions}
-    check_words(settings.names, columns)
+    check_mentioned(settings, columns)
     return replace(schema, columns=columns)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -96,7 +96,7 @@ def from_settings(settings: Settings, columns: dict[str, Column]) -> Schema:
         if column is not None and column not in columns:
             raise SettingsError(f"settings.yaml: {role}: the data has no column `{column}`; it has {_listed(columns)}.")
     if not settings.sources:  # whose features may have names, too: these are checked with them
-        check_words(settings.names, columns)
+        check_mentioned(settings, columns)
     columns = dict(columns)
     if settings.id is not None:
         columns[settings.id] = _as_text(columns[settings.id])
@@ -161,17 +161,18 @@ def check_names(names: Sequence[str], where: str = "columns") -> None:
         seen[folded] = column
 
 
-def check_words(words: Iterable[str], columns: Mapping[str, Column]) -> None:
-    """Refuse words for a column that is not there.
+def check_mentioned(settings: Settings, columns: Mapping[str, Column]) -> None:
+    """Refuse words for a column that is not there, and such a column to be left out: the one that is meant is not.
 
     Raises:
-        SettingsError: naming the column, and the nearest that there is.
+        SettingsError: naming the setting, the column, and the nearest that there is.
     """
-    for column in words:
-        if column not in columns:
-            near = difflib.get_close_matches(column, list(columns), n=1)
-            known = f"did you mean `{near[0]}`?" if near else f"it has {_listed(dict(columns))}."
-            raise SettingsError(f"settings.yaml: names: the data has no column `{column}`; {known}")
+    for where in ("names", "exclude", "forbidden"):
+        for column in getattr(settings, where):
+            if column not in columns:
+                near = difflib.get_close_matches(column, list(columns), n=1)
+                known = f"did you mean `{near[0]}`?" if near else f"it has {_listed(dict(columns))}."
+                raise SettingsError(f"settings.yaml: {where}: the data has no column `{column}`; {known}")
 
 
 def _listed(columns: dict[str, Column]) -> str:

@@ -63,6 +63,16 @@ def test_an_id_is_a_text_whatever_it_was_declared_as(make_schema: MakeSchema) ->
             {"names": {"tenur": "months as a customer"}},
             "names: the data has no column `tenur`; did you mean `tenure`?",
         ),
+        (
+            {"gender": "text", "left": "text"},
+            {"forbidden": ("gendre",)},
+            "forbidden: the data has no column `gendre`; did you mean `gender`?",
+        ),
+        (
+            {"duration": "number", "left": "text"},
+            {"exclude": ("durations",)},
+            "exclude: the data has no column `durations`; did you mean `duration`?",
+        ),
         ({"n": "number", "left": "text"}, {"names": {"tenure": "months"}}, "no column `tenure`; it has n, left"),
     ],
 )
