@@ -99,7 +99,7 @@ def _predict(document: Document, release: Release | None) -> None:
     }
     sent, said = ({}, {}) if release is None else _examples(release)
     operation = document["paths"]["/predict"]["post"]
-    table = {"text/csv": {"schema": {"type": "string"}}}
+    table = {"text/csv": {"schema": {"type": "string", "minLength": 1}}}
     operation["requestBody"] = {
         "required": True, "content": {"application/json": _one_or_many("Customer", sent), **table},
     }  # fmt: skip
