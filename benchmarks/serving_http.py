@@ -218,7 +218,7 @@ def switching(scratch: Path, seconds: float) -> None:
     """Switch the release every second under the load of 16 clients; print what came of it."""
     home = settings.load(_home(scratch))
     versions = under_load.two_versions(home)
-    sent = under_load.requests(home, versions)
+    sent = under_load.requests(home, versions, rows=20_000)
     with peers.ours(home.path, 8361, _customers(1)[0]):
         found = under_load.load(home, ("127.0.0.1", 8361), versions, sent, clients=16, seconds=seconds, every_s=1.0)
     answers = ", ".join(f"{count:,} by {name}" for name, count in sorted(found.answers.items()))

@@ -85,13 +85,15 @@ def _regressions(model: BaseEstimator) -> list[LogisticRegression]:
     return [each for each in seen.values() if isinstance(each, LogisticRegression)]
 
 
-def requests(home: Home, versions: Sequence[Model]) -> list[Request]:
-    """Return what clients send: one customer, short lists, a long one, a short CSV, one of several blocks."""
-    month = next(sample.generate(sample.Like.TELCO, months=1, rows=12_000, seed=4))
-    rows = month.rows.drop(columns=["month", "Churn"]).to_dict("records")
+def requests(home: Home, versions: Sequence[Model], *, rows: int) -> list[Request]:
+    """Return what clients send: one customer, short lists, a long one, a short CSV, one of so many rows."""
+    month = next(sample.generate(sample.Like.TELCO, months=1, rows=rows, seed=4))
+    listed = month.rows.head(200).drop(columns=["month", "Churn"]).to_dict("records")
     text = month.csv().encode()
-    bodies = [(json.dumps(row).encode(), _JSON) for row in rows[:8]]
-    bodies += [(json.dumps(rows[start : start + size]).encode(), _JSON) for start, size in ((0, 7), (9, 20), (50, 150))]
+    bodies = [(json.dumps(row).encode(), _JSON) for row in listed[:8]]
+    bodies += [
+        (json.dumps(listed[start : start + size]).encode(), _JSON) for start, size in ((0, 7), (9, 20), (50, 150))
+    ]
     bodies += [(b"\n".join(text.split(b"\n")[:200]), _CSV), (text, _CSV)]
     said: list[dict[str, object]] = [{} for _ in bodies]
     for version in versions:
@@ -135,7 +137,7 @@ def _client(
 ) -> None:  # fmt: skip
     connection = http.client.HTTPConnection(*address, timeout=60)
     while not stop.is_set():
-        request = sent[number % len(sent)]
+        request = sent[-1 if number % 3 == 0 else number % len(sent)]  # the longest most often: it can be mixed
         number += 1
         try:
             connection.request("POST", "/predict?explain=false", request.body, {"Content-Type": request.media_type})
