@@ -17,8 +17,9 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 
 from churnwatch.pipeline import promotion, registry, sample
+from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.ledger.writer import Ledger
-from churnwatch.pipeline.records import Model
+from churnwatch.pipeline.records import CompiledForm, Model
 from churnwatch.pipeline.settings import Home
 from churnwatch.serving import answers, bulk
 from churnwatch.serving.release import Current
@@ -69,6 +70,7 @@ def two_versions(home: Home) -> tuple[Model, Model]:
         second = replace(first, version=2, folder="v2", sha256=written.sha256,
                          manifest_sha256=written.manifest_sha256)  # fmt: skip
         ledger.add(second)
+        ledger.add(CompiledForm(2, iso(utc_now()), 1, 0.0, None))  # what is shifted is compiled as well as it was
     return first, second
 
 
