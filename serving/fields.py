@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -91,7 +92,8 @@ def _field(column: str, bins: Bins, schema: Schema, extremes: tuple[float, float
     checks = schema.columns.get(column, Column(type=made))
     if bins.categories is not None:
         return Field(column, checks.type, typical(bins), bins.categories, None, None, checks)
-    low, high = extremes or (min(bins.cuts, default=None), max(bins.cuts, default=None))
+    cuts = [0.0 if abs(cut) < sys.float_info.min else cut for cut in bins.cuts]  # one lies just below nought
+    low, high = extremes or (min(cuts, default=None), max(cuts, default=None))
     middle = typical(bins)
     usual = int(middle) if middle is not None and checks.type is ColumnType.INTEGER else middle
     return Field(column, checks.type, usual, (), low, high, checks)
