@@ -12,6 +12,7 @@ from churnwatch.pipeline import clock
 from churnwatch.pipeline.clock import from_iso
 from churnwatch.pipeline.ledger import profiles
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.pipeline.records import Step
 from churnwatch.pipeline.settings import Home
 from churnwatch.reports import work_part
 from churnwatch.reports.work_facts import PackageFinding, PackageReport
@@ -29,19 +30,6 @@ class Missing:
     rows: int
     missing: int
     share: float
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a step of a run took: seconds by the clock and of CPU, and the most memory."""
-
-    run: int
-    attempt: int
-    step: str
-    started_at: str
-    wall_s: float
-    cpu_s: float
-    peak_rss_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.served.reader import Reader
 from churnwatch.pipeline.served.records import Answered, Fate, Outcome
 from churnwatch.pipeline.settings import Settings
-from churnwatch.serving import performance, problems
+from churnwatch.serving import bodies, performance, problems
 from churnwatch.serving.problems import FieldProblem, Problem
 from churnwatch.serving.scoring import Measured
 from churnwatch.serving.served import Log
@@ -200,7 +200,7 @@ def router(log: Log, path: Path, target: Target) -> APIRouter:
     )
     async def outcomes(request: Request) -> Response:
         """Say what came of one prediction, or of a list of them: of all, or where one is refused, of none."""
-        sent = _sent(await request.body())
+        sent = bodies.objects(await request.body(), "one outcome")
         told = understood(sent if isinstance(sent, list) else [sent], target, now=utc_now())
         try:
             fates = await asyncio.wrap_future(log.tell(told))
@@ -236,14 +236,6 @@ def router(log: Log, path: Path, target: Target) -> APIRouter:
 
 
 # -- outcomes --------------------------------------------------------------------------------------------------
-
-
-def _sent(body: bytes) -> dict[str, Any] | list[dict[str, Any]]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any] | list[dict[str, Any]])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body is no JSON object of one outcome, nor a list of such; see"
-                      " /docs for an example.") from None  # fmt: skip
 
 
 def understood(sent: Sequence[Mapping[str, Any]], target: Target, *, now: datetime) -> list[Outcome]:

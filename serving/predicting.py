@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 
 from churnwatch.pipeline.clock import iso, utc_now
 from churnwatch.pipeline.served.records import Served
-from churnwatch.serving import answers, bulk_route, problems
+from churnwatch.serving import answers, bodies, bulk_route, problems
 from churnwatch.serving.problems import Problem
 from churnwatch.serving.release import Current, Release
 from churnwatch.serving.served import Log
@@ -39,7 +39,7 @@ def router(current: Current, traffic: Traffic, log: Log) -> APIRouter:
         release, begun = in_use(current), time.perf_counter()
         if _media_type(request) == bulk_route.MEDIA_TYPE:
             return await bulk_route.answered(request, current, release, traffic)
-        sent = _customers(await request.body())
+        sent = bodies.objects(await request.body(), "one customer")
         answered = partial(_answered, release, None if what_if else log, begun=begun, explain=explain)
         if isinstance(sent, list) and len(sent) > _AT_ONCE:
             found = await asyncio.to_thread(answered, sent)
@@ -95,11 +95,3 @@ def _media_type(request: Request) -> str:
     if sent not in (*_JSON, bulk_route.MEDIA_TYPE) or request.headers.get("content-encoding", "identity") != "identity":
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {_JSON[0]} or {bulk_route.MEDIA_TYPE}, not packed.")
     return sent
-
-
-def _customers(body: bytes) -> dict[str, Any] | list[dict[str, Any]]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any] | list[dict[str, Any]])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body is no JSON object of one customer, nor a list of such; see"
-                      " /docs for an example.") from None  # fmt: skip
