@@ -1,7 +1,7 @@
 """`api-returns`: each route of a running server asked once, and what it answered.
 
 Which routes there are stands in the server's own document, so that one that is added is asked too. What only reads is
-asked, and a prediction of the customer that the document gives as an example.
+asked, and a prediction of the customer that the document gives as an example, who is nobody: it is not logged.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _calls(document: Document, customer: str) -> Iterator[_Call]:
 
 def _predictions(content: Document) -> Iterator[_Call]:
     example = content["application/json"].get("examples", {}).get("one", {}).get("value", {})
-    yield _Call("POST /predict", "/predict", json.dumps(example).encode(), "application/json")
+    yield _Call("POST /predict", "/predict?what_if=true", json.dumps(example).encode(), "application/json")
     if "text/csv" in content:
         yield _Call("POST /predict (text/csv)", "/predict", _as_csv(example), "text/csv")
 

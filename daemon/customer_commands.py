@@ -75,7 +75,9 @@ def _newest(home: Home, ledger: Reader) -> Bucketing:
         return head
     if home.settings.id is None:
         raise NotFoundError("settings.yaml names no `id`, so there is no call list: nobody could be named in it.")
-    raise NotFoundError("no customers were sorted yet; that is done by the next run that brings rows.")
+    raise NotFoundError(
+        "no customers were sorted yet; the run that is at work does it, or else the next one that brings rows."
+    )
 
 
 def _listed(home: Home, head: Bucketing, bucket: str | None) -> pa.Table:

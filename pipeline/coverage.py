@@ -32,7 +32,7 @@ class Coverage:
         if self.is_muted:
             return f"muted: {self.held} of the last {self.compared} estimates held the truth"
         if self.compared < LEAST:
-            known = f"; {self.held} of {self.compared} so far" if self.compared else ""
+            known = f"; {self.held} of {self.compared} so far held the truth" if self.compared else ""
             return f"not checked yet{known}"
         return f"{self.held} of the last {self.compared} estimates held the truth"
 

@@ -99,12 +99,12 @@ def _summary(weekly: Weekly) -> Iterator[str]:
         yield f"Of {known}, {at_risk} have an amount at stake that is worth a call."
     else:
         within = f" {weekly.within}" if weekly.within else ""
-        will = f"by their probabilities, about {weekly.expected_leavers:,.0f} will leave{within}"
+        will = f"by their probabilities, about {weekly.expected_leavers:,.0f} of these will leave{within}"
         yield f"Of {known}, {at_risk} are at risk; {will}."
     if weekly.in_bucket:
         yield ", ".join(_who(weekly, letter, number) for letter, number in weekly.in_bucket if number) + "."
     if weekly.expected_loss is not None:
-        worth = f" (a customer is worth {weekly.value})" if weekly.value is not None else ""
+        worth = f" (a customer is worth {weekly.value.replace('`', '')})" if weekly.value is not None else ""
         yield f"At stake with those at risk: {_money(weekly.expected_loss)}{worth}."
     yield weekly.model
 

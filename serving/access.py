@@ -94,4 +94,5 @@ def _unknown(scope: Asked, *, sent: bool) -> RefusedError:
         path = quote(scope["path"]) + ("?" + str(scope["query_string"], "latin-1") if scope["query_string"] else "")
         return RefusedError(RedirectResponse(f"{LOGIN}?next={quote(path, safe='')}", HTTPStatus.SEE_OTHER))
     wrong = "the key is none, or it was revoked." if sent else "a key is needed: Authorization: Bearer TOKEN."
-    return refused(HTTPStatus.UNAUTHORIZED, f"{wrong} Make one: churnwatch key create NAME", www_authenticate="Bearer")
+    make = f"Make one: churnwatch key create NAME --scope {needed(scope['method'], scope['path'])}"
+    return refused(HTTPStatus.UNAUTHORIZED, f"{wrong} {make}", www_authenticate="Bearer")

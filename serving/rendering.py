@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from http import HTTPStatus
 from importlib import resources
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 from fastapi import Response
 from jinja2 import Environment, PackageLoader
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from churnwatch.pipeline.reason_words import shown
 from churnwatch.reports.templating import environment
@@ -53,12 +54,18 @@ def address(customer: str) -> str:
     return f"/customer/{quote(customer, safe='')}"
 
 
+def _prose(text: str) -> Markup:
+    """Return a docstring's text as HTML, with what stands in backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
 @cache
 def _templates() -> Environment:
     made = environment(PackageLoader("churnwatch.serving", "templates"))
     made.filters["exact"] = escape  # of addresses, and of what a form sends back
     made.filters["address"] = lambda customer: escape(address(customer))
     made.filters["value"] = shown
+    made.filters["prose"] = _prose
     made.globals["static"] = {name: f"/static/{name}?{_version(name)}" for name in _STATIC}
     return made
 

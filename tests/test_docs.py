@@ -42,6 +42,7 @@ from churnwatch.pipeline.settings_notices import Alerts, Mail, Smtp
 from churnwatch.pipeline.settings_serve import Serve
 
 ROOT = Path(__file__).parents[1]
+ROOMS = ("daemon", "serving", "reports", "pipeline")
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "csv": Csv,
@@ -296,3 +297,13 @@ def test_settings_shown_in_the_page_on_churn_are_valid() -> None:
         r"```yaml\n(.*?)```", (ROOT / "docs" / "churn.md").read_text(encoding="utf-8"), flags=re.DOTALL
     )
     assert parse(shown).churn == ChurnRule(source="purchases", inactive_days=90)
+
+
+# -- modules ---------------------------------------------------------------------------------------------------
+
+
+def test_every_module_is_named_in_the_page_on_architecture() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {name.rpartition("/")[2] for name in re.findall(r"`([\w/]+)`", page)}
+    there = {path.stem for room in ROOMS for path in (ROOT / room).rglob("*.py")} - {"__init__"}
+    assert sorted(there - named) == []

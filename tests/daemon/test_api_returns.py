@@ -85,7 +85,7 @@ def _returns(home: Path, *arguments: str) -> dict[str, dict[str, object]]:
     return found
 
 
-def test_each_route_that_reads_is_asked_once_and_the_example_is_predicted(home: Path, server: _Server) -> None:
+def test_each_route_that_reads_is_asked_once_and_the_example_is_tried(home: Path, server: _Server) -> None:
     found = _returns(home)
     assert {route: each["status"] for route, each in found.items()} == {
         "GET /healthz": 200, "GET /metrics": 200, "GET /customers/{id}": 404,
@@ -95,7 +95,7 @@ def test_each_route_that_reads_is_asked_once_and_the_example_is_predicted(home: 
     assert found["POST /predict"]["answer"] == '{"plan": "a,b", "age": 3}'
     assert found["POST /predict (text/csv)"]["answer"] == 'plan,age\r\n"a,b",3\r\n'
     assert server.asked == ["GET /openapi.json", "GET /healthz", "GET /metrics", "GET /customers/nobody",
-                            "POST /predict", "POST /predict"]  # fmt: skip
+                            "POST /predict?what_if=true", "POST /predict"]  # fmt: skip
 
 
 def test_a_key_is_sent_where_there_is_one(

@@ -37,7 +37,7 @@ def test_the_newest_request_is_estimated_with_the_assumption_and_how_that_held_s
     state, line = told(0.61, None)
     assert line == (
         "estimate   F1 0.60 (0.55 to 0.65) on 500 customers without outcome (request-1.csv),"
-        f" {ASSUMED}; not checked yet; 1 of 1 so far"
+        f" {ASSUMED}; not checked yet; 1 of 1 so far held the truth"
     )
     assert (state["estimate"]["f1"], state["estimate"]["rows"]) == (0.6, 500)
 

@@ -15,7 +15,7 @@ def _row(number: int, *, held: bool, file: int | None = None) -> dict[str, Any]:
     ("held", "compared", "is_muted", "says"),
     [
         (0, 0, False, "not checked yet"),
-        (1, 4, False, "not checked yet; 1 of 4 so far"),
+        (1, 4, False, "not checked yet; 1 of 4 so far held the truth"),
         (6, 10, True, "muted: 6 of the last 10 estimates held the truth"),
         (9, 10, False, "9 of the last 10 estimates held the truth"),
         (4, 5, True, "muted: 4 of the last 5 estimates held the truth"),

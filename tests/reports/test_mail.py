@@ -131,7 +131,7 @@ def test_it_opens_as_a_text_a_page_that_says_the_same_and_a_list() -> None:
         _customer("Ümläut GmbH", place=2, bucket="B", risk=0.5),
     ]  # fmt: skip
     weekly = _weekly(*customers, in_bucket=(("A", 1), ("B", 1), ("C", 98)), offered=0, expected_loss=1900.0,
-                     changes=("v2 serves.",), attention=("run 3 failed",))  # fmt: skip
+                     value="`bill` a month", changes=("v2 serves.",), attention=("run 3 failed",))  # fmt: skip
     message = _opened(weekly)
     assert [part.get_content_type() for part in message.walk()] == [
         "multipart/mixed", "multipart/alternative", "text/plain", "text/html", "text/csv",
@@ -140,6 +140,7 @@ def test_it_opens_as_a_text_a_page_that_says_the_same_and_a_list() -> None:
     said = _plain(message), " ".join(_read(_page(message)).text)
     for fact in (
         "2 customers at risk, 1 to call first",
+        "(a customer is worth bill a month)",
         "Of 100 current customers, 2 are at risk; by their probabilities",
         "1 to call (A), 1 on the fence (B, none of them with an offer), 98 to thank (C)",
         "At stake with those at risk: 1,900",

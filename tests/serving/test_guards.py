@@ -21,7 +21,9 @@ def _bearer(scope: str) -> dict[str, str]:
 
 def test_on_this_machine_nothing_is_asked_for_until_there_is_a_key() -> None:
     assert client().post("/predict", content=b"abc").json() == {"bytes": 3}
-    assert client(None, Scope.READ).post("/predict").status_code == 401
+    refused = client(None, Scope.READ).post("/predict")
+    assert refused.status_code == 401
+    assert refused.json()["detail"].endswith("churnwatch key create NAME --scope predict")
 
 
 def test_after_the_last_key_was_revoked_keys_are_still_asked_for() -> None:

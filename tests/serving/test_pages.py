@@ -229,6 +229,7 @@ def test_the_api_is_described_from_its_document(client: TestClient) -> None:
     assert "/customer" not in document["paths"]
     for field in ("Contract", "MonthlyCharges"):
         assert f'class="name">{field}</th>' in page
+    assert "from <code>start</code>" in page
 
 
 def test_references_of_a_document_are_put_in_place() -> None:
