@@ -75,7 +75,8 @@ def load(home: Home, ledger: Reader) -> Release:
         raise ReleaseError(f"{home.models / version.folder / registry.REFERENCE}: missing, or not the file that the"
                            " ledger knows. Put it back from a backup.")  # fmt: skip
     known, schema = reference.decode(kept).columns, schemas.current(home, ledger)
-    seen = fields.of_model(list(map(str, model.feature_names_in_)), known, schema, _extremes(ledger))
+    seen = fields.of_model(list(map(str, model.feature_names_in_)), known, schema, _extremes(ledger),
+                           home.settings.csv.missing)  # fmt: skip
     amounts = not hasattr(model, "predict_proba")
     others = frozenset(schema.names) - frozenset(seen)
     sorter = sorting.sorter(home.settings, ledger, version.threshold)
