@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from churnwatch.serving import bodies, problems, schemas
+from churnwatch.serving import problems, schemas
 from churnwatch.serving.answers import answer, understand
 from churnwatch.serving.problems import FieldProblem, Problem
 from churnwatch.serving.release import Current, Release
@@ -125,4 +125,4 @@ def _named(both: Sequence[Any]) -> Document:
 
 def _one_or_many(name: str, examples: Document) -> Document:
     one = {"$ref": f"#/components/schemas/{name}"}
-    return {"schema": {"oneOf": [one, {"type": "array", "items": one, "maxItems": bodies.MOST}]}, "examples": examples}
+    return {"schema": {"oneOf": [one, {"type": "array", "items": one}]}, "examples": examples}

@@ -172,7 +172,7 @@ def _body(target: Target) -> dict[str, Any]:
             },
         },
     }
-    schema = {"anyOf": [outcome, {"type": "array", "items": outcome, "maxItems": bodies.MOST}]}
+    schema = {"anyOf": [outcome, {"type": "array", "items": outcome}]}
     return {"required": True, "content": {"application/json": {"schema": schema, "example": _EXAMPLE}}}
 
 
