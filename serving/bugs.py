@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from churnwatch.serving.problems import Problem
 
+_GONE = 499  # by the custom of nginx: whoever asked hung up
 _SAID = "something broke down here; it was logged. Ask whoever runs this to look at `.churnwatch/error.log`."
 
 
@@ -29,6 +32,8 @@ class Bugs:
 
         try:
             await self.app(scope, receive, sent)
+        except ClientDisconnect:
+            await Response(status_code=_GONE)(scope, receive, send)  # nobody hears it; it is counted
         except Exception as error:
             if scope["type"] != "http":
                 raise

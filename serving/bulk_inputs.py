@@ -20,7 +20,7 @@ from churnwatch.pipeline.cells import INTEGER, NUMBER
 from churnwatch.pipeline.csv_cells import Rows
 from churnwatch.pipeline.schema import LARGEST
 from churnwatch.pipeline.settings import ColumnType, Csv
-from churnwatch.serving.fields import Field
+from churnwatch.serving.fields import Field, is_missing
 from churnwatch.serving.inputs import Columns
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -95,7 +95,7 @@ def _outside(values: Floats, field: Field) -> _Reasons:
 def _texts(column: pa.ChunkedArray, field: Field, csv: Csv) -> tuple[npt.NDArray[Any], _Reasons]:
     """Return texts by way of those that differ, with None where there is none."""
     coded = _coded(column)
-    known: list[str | None] = [_present(each, csv) for each in coded.dictionary.to_pylist()]
+    known = [None if is_missing(each, csv.missing) else each for each in coded.dictionary.to_pylist()]
     texts = np.array([*known, None], dtype=object)
     places = coded.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
     reasons = []
@@ -105,11 +105,6 @@ def _texts(column: pa.ChunkedArray, field: Field, csv: Csv) -> tuple[npt.NDArray
     if field.checks.required:
         reasons.append((np.array([each is None for each in texts])[places], "missing, but required"))
     return texts[places], reasons
-
-
-def _present(text: str, csv: Csv) -> str | None:
-    """Return a text, None for what counts as missing; as `cells.present` has it."""
-    return None if not text.strip(" \t") or text.strip(" ") in csv.missing else text
 
 
 def _number(column: pa.ChunkedArray, kind: ColumnType, csv: Csv) -> tuple[Floats, Flags]:
@@ -125,7 +120,7 @@ def _number(column: pa.ChunkedArray, kind: ColumnType, csv: Csv) -> tuple[Floats
     plain = pc.replace_substring_regex(pc.if_else(fits, texts, None), r"^\+", "")
     values = pc.cast(plain, pa.float64()).to_numpy(zero_copy_only=False)
     is_one = np.isfinite(values) & ((kind is ColumnType.NUMBER) | (np.abs(values) < _LARGE))
-    missing = np.array([_present(each, csv) is None for each in coded.dictionary.to_pylist()], dtype=np.bool_)
+    missing = np.array([is_missing(each, csv.missing) for each in coded.dictionary.to_pylist()], dtype=np.bool_)
     values = np.append(np.where(is_one & ~missing, values + 0.0, np.nan), np.nan)
     places = coded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
     return values[places], np.append(~is_one & ~missing, False)[places]

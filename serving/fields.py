@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from churnwatch.pipeline.bins import Bins, typical
@@ -27,6 +27,7 @@ class Field:
         low: of numbers: the least value seen.
         high: the greatest.
         checks: what the settings allow.
+        missing: texts that stand for no value, as in files.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Field:
     low: float | None
     high: float | None
     checks: Column
+    missing: tuple[str, ...] = ()
 
     @property
     def is_number(self) -> bool:
@@ -50,7 +52,13 @@ class Field:
             return self._wrong_number(value)
         if not isinstance(value, str):
             return "not a text"
+        if self.checks.required and is_missing(value, self.missing):
+            return "missing, but required"
         return "none of the allowed values" if self.checks.allowed and value not in self.checks.allowed else None
+
+    def meant(self, value: Value) -> Value:
+        """Return what a value that was sent means: a text may stand for none."""
+        return None if isinstance(value, str) and is_missing(value, self.missing) else value
 
     def _wrong_number(self, value: object) -> str | None:
         number = _number(value)
@@ -73,7 +81,11 @@ class Field:
 
 
 def of_model(
-    columns: Sequence[str], known: Sequence[Bins], schema: Schema, extremes: Mapping[str, tuple[float, float]]
+    columns: Sequence[str],
+    known: Sequence[Bins],
+    schema: Schema,
+    extremes: Mapping[str, tuple[float, float]],
+    missing: tuple[str, ...],
 ) -> dict[str, Field]:
     """Return the fields of a model by name, in its order.
 
@@ -82,16 +94,24 @@ def of_model(
         known: how they were spread over its training rows.
         schema: of the customers' rows; what is made of sources is not in it.
         extremes: the least and the greatest value seen, of those columns of which that is known.
+        missing: texts that stand for no value, by the settings.
     """
     spread = {bins.column: bins for bins in known}
-    return {column: _field(column, spread[column], schema, extremes.get(column)) for column in columns}
+    return {column: _field(column, spread[column], schema, extremes.get(column), missing) for column in columns}
 
 
-def _field(column: str, bins: Bins, schema: Schema, extremes: tuple[float, float] | None) -> Field:
+def is_missing(text: str, missing: Container[str]) -> bool:
+    """Tell whether a text counts as no value; as `cells.present` has it."""
+    return not text.strip(" \t") or text.strip(" ") in missing
+
+
+def _field(
+    column: str, bins: Bins, schema: Schema, extremes: tuple[float, float] | None, missing: tuple[str, ...]
+) -> Field:
     made = ColumnType.NUMBER if bins.categories is None else ColumnType.TEXT
     checks = schema.columns.get(column, Column(type=made))
     if bins.categories is not None:
-        return Field(column, checks.type, typical(bins), bins.categories, None, None, checks)
+        return Field(column, checks.type, typical(bins), bins.categories, None, None, checks, missing)
     cuts = [0.0 if abs(cut) < sys.float_info.min else cut for cut in bins.cuts]  # one lies just below nought
     low, high = extremes or (min(cuts, default=None), max(cuts, default=None))
     middle = typical(bins)

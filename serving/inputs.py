@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from churnwatch.pipeline.schema import LARGEST
 from churnwatch.serving.fields import Field, Value
-from churnwatch.serving.problems import FieldProblem
+from churnwatch.serving.problems import LONGEST_NAME, MOST_PROBLEMS, FieldProblem
 
 Columns = Mapping[str, npt.NDArray[Any]]
-_MOST_PROBLEMS = 20  # of a long list, these are enough to mend what makes it
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,19 @@ def understood(
     """Return what was sent with what is assumed in place of fields that were not, or what is wrong.
 
     Args:
-        sent: customers as dicts. A null is a value that is missing, as an empty cell of a CSV is.
+        sent: customers as dicts. A null is a value that is missing, as an empty cell of a CSV is, and so is a
+            text that counts as missing there.
         fields: what the model looks at.
         others: further columns of the customers' rows: they may be sent, and count for nothing.
         id_: the column of the id.
     """
-    typical = {name: field.typical for name, field in fields.items()}
     customers, assumed, ids, problems = [], [], [], list[FieldProblem]()
     for row, each in enumerate(sent):
-        problems += _wrong(each, fields, others, row if len(sent) > 1 else None)
-        if len(problems) >= _MOST_PROBLEMS:
+        problems += islice(_wrong(each, fields, others, row if len(sent) > 1 else None), MOST_PROBLEMS)
+        if len(problems) >= MOST_PROBLEMS:
             break
-        customers.append({name: each.get(name, default) for name, default in typical.items()})
-        assumed.append([name for name in typical if name not in each])
+        customers.append({name: field.meant(each.get(name, field.typical)) for name, field in fields.items()})
+        assumed.append([name for name in fields if name not in each])
         ids.append(_id_of(each, id_))
     return problems or Inputs(customers, assumed, ids, sent)
 
@@ -80,7 +81,14 @@ def _wrong(
             if wrong is not None:
                 yield FieldProblem(name, wrong, row)
         elif name not in others:
-            yield FieldProblem(name, "no such field", row)
+            yield FieldProblem(name[:LONGEST_NAME], "no such field", row)
+        elif not _is_plain(value):
+            yield FieldProblem(name, f"neither a text nor a number up to {LARGEST:g}", row)
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a value could be a cell of a file."""
+    return abs(value) <= LARGEST if isinstance(value, int | float) else value is None or isinstance(value, str)
 
 
 def _id_of(customer: Mapping[str, Any], id_: str | None) -> str | None:

@@ -12,6 +12,7 @@ from churnwatch.pipeline.api_keys import Key, hashed
 from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger import api_keys
 from churnwatch.pipeline.ledger.reader import Reader
+from churnwatch.serving import changes
 
 _LOOK_EVERY_S = 1.0
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Keyring:
         self._ledger = ledger
         self._in_force: dict[int, Key] = {}
         self.any_created = False
+        self._seen: changes.State | None = None
         self._look()
 
     def find(self, token: str) -> Key | None:
@@ -79,9 +81,11 @@ class Keyring:
                 problem = str(error)
 
     def _look(self) -> None:
-        if not self._ledger.exists():
+        seen = changes.of_ledger(self._ledger)
+        if seen == self._seen or not self._ledger.exists():
             return
         with Reader.open(self._ledger) as ledger:
             found = api_keys.keys(ledger)
         self._in_force = {key.key: key for key in found if key.revoked_at is None}
         self.any_created = bool(found)
+        self._seen = seen

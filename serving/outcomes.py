@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ from churnwatch.pipeline.served.reader import Reader
 from churnwatch.pipeline.served.records import Answered, Fate, Outcome
 from churnwatch.pipeline.settings import Settings
 from churnwatch.serving import bodies, performance, problems
-from churnwatch.serving.problems import FieldProblem, Problem
+from churnwatch.serving.problems import LONGEST_NAME, MOST_PROBLEMS, FieldProblem, Problem
 from churnwatch.serving.scoring import Measured
 from churnwatch.serving.served import Log
 
@@ -193,6 +194,7 @@ def router(log: Log, path: Path, target: Target) -> APIRouter:
             HTTPStatus.BAD_REQUEST,
             HTTPStatus.NOT_FOUND,
             HTTPStatus.CONFLICT,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             HTTPStatus.UNPROCESSABLE_ENTITY,
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             HTTPStatus.SERVICE_UNAVAILABLE,
@@ -200,7 +202,7 @@ def router(log: Log, path: Path, target: Target) -> APIRouter:
     )
     async def outcomes(request: Request) -> Response:
         """Say what came of one prediction, or of a list of them: of all, or where one is refused, of none."""
-        sent = bodies.objects(await request.body(), "one outcome")
+        sent = bodies.objects(await request.body(), "one outcome", "tell them in pieces")
         told = understood(sent if isinstance(sent, list) else [sent], target, now=utc_now())
         try:
             fates = await asyncio.wrap_future(log.tell(told))
@@ -247,8 +249,10 @@ def understood(sent: Sequence[Mapping[str, Any]], target: Target, *, now: dateti
     found, wrong = [], list[FieldProblem]()
     for row, each in enumerate(sent):
         value, at = target.understood(each.get("target")), _at(each.get("at"), now)
-        problems_here = list(_wrong(each, value, at, row if len(sent) > 1 else None))
+        problems_here = list(islice(_wrong(each, value, at, row if len(sent) > 1 else None), MOST_PROBLEMS))
         wrong += problems_here
+        if len(wrong) >= MOST_PROBLEMS:
+            break
         if not problems_here:
             found.append(Outcome(each["id"], float(value), at or ""))
     if wrong:
@@ -265,7 +269,7 @@ def _wrong(sent: Mapping[str, Any], value: float | str, at: str | None, row: int
     if at is None:
         yield FieldProblem("at", "no time in ISO 8601", row)
     for name in sorted(sent.keys() - set(_FIELDS)):
-        yield FieldProblem(name, "no such field", row)
+        yield FieldProblem(name[:LONGEST_NAME], "no such field", row)
 
 
 def _at(told: object, now: datetime) -> str | None:

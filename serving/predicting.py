@@ -28,8 +28,8 @@ def router(current: Current, traffic: Traffic, log: Log) -> APIRouter:
     made = APIRouter()
 
     @made.post("/predict", tags=["predictions"], responses=problems.documented(
-        HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY,
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.SERVICE_UNAVAILABLE,
     ))  # fmt: skip
     async def predict(request: Request, *, explain: bool = True, what_if: bool = False) -> Response:
         """Predict one customer, or a list of them; or a CSV of any size, which comes back with what is said.
@@ -39,7 +39,7 @@ def router(current: Current, traffic: Traffic, log: Log) -> APIRouter:
         release, begun = in_use(current), time.perf_counter()
         if _media_type(request) == bulk_route.MEDIA_TYPE:
             return await bulk_route.answered(request, current, release, traffic)
-        sent = bodies.objects(await request.body(), "one customer")
+        sent = bodies.objects(await request.body(), "one customer", "send them as text/csv, or in pieces")
         answered = partial(_answered, release, None if what_if else log, begun=begun, explain=explain)
         if isinstance(sent, list) and len(sent) > _AT_ONCE:
             found = await asyncio.to_thread(answered, sent)

@@ -15,6 +15,8 @@ from starlette.exceptions import HTTPException
 from churnwatch.pipeline.errors import ChurnwatchError, NotFoundError
 
 MEDIA_TYPE = "application/problem+json"
+MOST_PROBLEMS = 20  # with fields; they are enough to mend what makes them
+LONGEST_NAME = 60  # characters of a name that nobody knows
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,11 +20,12 @@ from churnwatch.pipeline.ledger import compiled_forms, customers
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Model
 from churnwatch.pipeline.settings import Home
-from churnwatch.serving import fields, sorting
+from churnwatch.serving import changes, fields, sorting
 from churnwatch.serving.fields import Field
 from churnwatch.serving.sorting import Sorter
 
 _LOOK_EVERY_S = 0.2
+_AGAIN_AFTER_S = 5.0  # though nothing seems to have changed: a file that was missing may be back
 log = logging.getLogger(__name__)
 
 
@@ -75,7 +77,8 @@ def load(home: Home, ledger: Reader) -> Release:
         raise ReleaseError(f"{home.models / version.folder / registry.REFERENCE}: missing, or not the file that the"
                            " ledger knows. Put it back from a backup.")  # fmt: skip
     known, schema = reference.decode(kept).columns, schemas.current(home, ledger)
-    seen = fields.of_model(list(map(str, model.feature_names_in_)), known, schema, _extremes(ledger))
+    seen = fields.of_model(list(map(str, model.feature_names_in_)), known, schema, _extremes(ledger),
+                           home.settings.csv.missing)  # fmt: skip
     amounts = not hasattr(model, "predict_proba")
     others = frozenset(schema.names) - frozenset(seen)
     sorter = sorting.sorter(home.settings, ledger, version.threshold)
@@ -103,9 +106,19 @@ class Current:
         self.release: Release | None = None
         self.problem: str | None = None  # why there is none, or why the newest one is not in use
         self._seen: tuple[str | None, int | None] | None = None
+        self._glanced: changes.State | None = None
+        self._again_at_s = 0.0
 
     def look(self) -> None:
         """Load what is deployed, where that is something else than what is in use, or customers were sorted anew."""
+        glanced = (*changes.of(self.home.deployment / registry.CURRENT), *changes.of_ledger(self.home.ledger))
+        if glanced == self._glanced and time.monotonic() < self._again_at_s:
+            return
+        # Of what is about to change once more, the next glance tells.
+        self._glanced, self._again_at_s = glanced, time.monotonic() + _AGAIN_AFTER_S
+        self._load()
+
+    def _load(self) -> None:
         try:
             with Reader.open(self.home.ledger) as ledger:
                 seen = self._state(ledger)
@@ -114,6 +127,9 @@ class Current:
                 self.release, self.problem = load(self.home, ledger), None
         except ChurnwatchError as error:
             self._tell(str(error))
+            return
+        except Exception as error:  # noqa: BLE001 - the one in use goes on, and so does the looking
+            self._tell(f"the newest release cannot be loaded ({type(error).__name__}). See `churnwatch doctor`.")
             return
         self._seen = seen
         log.info("%s answers", self.release.name)

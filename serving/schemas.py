@@ -11,14 +11,19 @@ from churnwatch.serving.fields import Field
 from churnwatch.serving.release import Release
 
 JsonSchema = dict[str, Any]
+_ANYTHING = {
+    "type": ["string", "number", "boolean", "null"],
+    "minimum": -int(LARGEST),
+    "maximum": int(LARGEST),
+}
 _JSON_TYPES = {ColumnType.INTEGER: "integer", ColumnType.NUMBER: "number"}
 
 
 def customer(release: Release) -> JsonSchema:
     """Return what a customer may be sent as: every field, and the other columns, which count for nothing."""
-    others = {name: {"description": "Not looked at."} for name in sorted(release.others)}
+    others = {name: {**_ANYTHING, "description": "Not looked at."} for name in sorted(release.others)}
     if release.id is not None:
-        others |= {release.id: {"description": "The customer's id. Not looked at."}}
+        others |= {release.id: {**_ANYTHING, "description": "The customer's id. Not looked at."}}
     return {
         "type": "object",
         "description": "What is not sent is assumed: the default. A null is a value that is missing.",
@@ -35,7 +40,7 @@ def typical(release: Release) -> dict[str, Any]:
 def _sent(field: Field) -> JsonSchema:
     allowed = {"enum": [*_allowed(field), *([] if field.checks.required else [None])]} if field.checks.allowed else {}
     default = {"default": field.typical} if field.wrong(field.typical) is None else {}
-    return {**_type(field), **_bounds(field), **allowed, **_usual(field), **default}
+    return {**_type(field), **_bounds(field), **_filled(field), **allowed, **_usual(field), **default}
 
 
 def _type(field: Field) -> JsonSchema:
@@ -47,6 +52,11 @@ def _allowed(field: Field) -> list[Any]:
     if not field.is_number:
         return list(field.checks.allowed)
     return [int(number) if (number := float(each)).is_integer() else number for each in field.checks.allowed]
+
+
+def _filled(field: Field) -> JsonSchema:
+    """Return what a text must be that may not be missing."""
+    return {} if field.is_number or not field.checks.required else {"pattern": r"[^ \t]"}
 
 
 def _bounds(field: Field) -> JsonSchema:

@@ -71,6 +71,7 @@ class Log:
     ) -> None:
         self._path, self._clock, self._most = path, clock, most
         self._store: Store
+        self._file: tuple[int, int] | None = None
         self._below, self._keep = share * 2**32, timedelta(days=keep_days)
         self._queue: deque[Served] = deque()
         self._batch: list[Served] = []  # what was taken from the queue and is not written yet
@@ -102,6 +103,7 @@ class Log:
             LedgerError: it cannot be written.
         """
         self._store = Store.connect(self._path)
+        self._file = _file(self._path)
 
     def start(self) -> None:
         """Open the file and start the writer; where it was started already, it takes as many ends to end it.
@@ -175,14 +177,22 @@ class Log:
         """Write what waits, join what was told, remove what is too old."""
         told = [self._told.popleft() for _ in range(len(self._told))]
         try:
+            self._follow()
             self._write()
             for outcomes, result in told:
                 self._join(outcomes, result)
             self._prune()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, LedgerError) as error:
             self._fail(error, [result for _, result in told])
         else:
             self._mended()
+
+    def _follow(self) -> None:
+        """Begin a new file where somebody moved the one away that is open."""
+        if _file(self._path) != self._file:
+            self._store.close()  # first: its end would take the log beside the new one along
+            self.open()
+            log.warning("%s was moved away; a new one is begun", self._path.name)
 
     def _write(self) -> None:
         while self._batch or self._queue or self._lost > self._lost_written:
@@ -214,7 +224,7 @@ class Log:
         else:
             self._prune_at = now + timedelta(seconds=_LOOK_S)
 
-    def _fail(self, error: sqlite3.Error, results: Sequence[Future[list[Fate]]]) -> None:
+    def _fail(self, error: Exception, results: Sequence[Future[list[Fate]]]) -> None:
         """Keep what waits, and try again: a lock or a full disk may pass."""
         if self._error is None:
             log.error("what is served cannot be logged (%s); it is tried again", error)
@@ -235,3 +245,12 @@ class Log:
 
     def _now(self) -> str:
         return iso(self._clock())
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another one at its place; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -85,7 +85,7 @@ def test_the_fields_are_those_of_the_release(document: Document, customer: dict[
     assert (tenure["type"], tenure["minimum"], tenure["maximum"]) == (["integer", "null"], 0, LARGEST)
     assert isinstance(tenure["default"], int)
     assert set(found["properties"]["Contract"]["examples"]) == {"Month-to-month", "One year", "Two year"}
-    assert "type" not in found["properties"]["customerID"]
+    assert found["properties"]["customerID"]["type"] == ["string", "number", "boolean", "null"]
 
 
 def test_what_the_settings_allow_is_documented(home: Home) -> None:

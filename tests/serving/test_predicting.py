@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 from churnwatch.pipeline import registry
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.served.reader import Reader as Served
-from churnwatch.pipeline.settings import Home
+from churnwatch.pipeline.settings import FILE_NAME, Home, load
+from churnwatch.serving import app, bodies
 
 
 def test_a_customer_gets_what_the_model_itself_says(client: TestClient, home: Home, customer: dict[str, Any]) -> None:
@@ -64,6 +65,8 @@ def test_a_null_is_a_value_that_is_missing_and_not_assumed(client: TestClient, c
         ("tenure", int(1e30) + 1, "beyond 1e+30, either way"),
         ("Contract", 3, "not a text"),
         ("colour", "red", "no such field"),
+        ("customerID", ["7590"], "neither a text nor a number up to 1e+30"),
+        ("month", 10**400, "neither a text nor a number up to 1e+30"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(
@@ -91,13 +94,42 @@ def test_what_is_wrong_in_a_list_is_named_with_its_row(client: TestClient, custo
     assert answer.json()["fields"] == [{"field": "tenure", "detail": "not a number", "row": 1}]
 
 
+@pytest.mark.parametrize("text", ["", " \t", "NA"])
+def test_a_text_that_counts_as_missing_in_files_does_so_here(
+    home: Home, bugs: list[Exception], customer: dict[str, Any], text: str
+) -> None:
+    with (home.path / FILE_NAME).open("a") as file:
+        file.write("csv: {missing: [NA]}\n")
+    with TestClient(app.create(load(home.path), keep=bugs.append), base_url="http://localhost") as client:
+        answer, expected = (client.post("/predict", json=customer | {"Contract": each}).json() for each in (text, None))
+    assert answer["data"]["Contract"] is None
+    assert answer["assumed"] == []
+    assert answer["probability"] == expected["probability"]
+
+
+def test_more_than_a_list_may_hold_is_refused_before_it_is_answered(client: TestClient) -> None:
+    answer = client.post("/predict", content=b"[" + b"{}," * bodies.MOST + b"{}]")
+    assert answer.status_code == 413
+    assert "text/csv" in answer.json()["detail"]
+    assert client.post("/outcomes", content=b"[" + b"{}," * bodies.MOST + b"{}]").status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/predict", "/outcomes"])
+def test_however_much_is_wrong_the_answer_is_short(client: TestClient, path: str) -> None:
+    many = {"x" * 300 + str(each): 1 for each in range(2_000)}
+    answer = client.post(path, json=[many] * 3)
+    assert answer.status_code == 422
+    assert len(answer.content) < 10_000
+
+
 def test_reasons_are_left_out_where_nobody_wants_them(client: TestClient, customer: dict[str, Any]) -> None:
     answer = client.post("/predict?explain=false", json=customer).json()
     assert "explanation" not in answer
     assert "base" not in answer
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"3", b"[3]", b'"x"', b"\xff", b'{"tenure": NaN}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"3", b"[3]", b'"x"', b"\xff", b'{"tenure": NaN}',
+                                  b'{"customerID": ' + b"[" * 5000 + b"]" * 5000 + b"}"])  # fmt: skip
 def test_a_body_that_is_no_customer_is_refused(client: TestClient, body: bytes) -> None:
     answer = client.post("/predict", content=body)
     assert answer.status_code == 400

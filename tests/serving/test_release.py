@@ -49,6 +49,49 @@ def test_nothing_is_loaded_anew_while_nothing_has_changed(home: Home) -> None:
     assert current.release is first
 
 
+def test_the_ledger_is_asked_only_when_something_has_changed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = Current(home)
+    asked: list[int] = []
+    load = current._load
+    monkeypatch.setattr(current, "_load", lambda: asked.append(load() or 1))
+    current.look()
+    current.look()  # the first one may have made the log beside the ledger
+    asked.clear()
+    for _ in range(5):
+        current.look()
+    assert asked == []
+    with Ledger.open(home.ledger) as ledger, ledger.transaction():
+        ledger.add(Model(**_another(home)))
+    current.look()
+    assert asked == [1]
+
+
+def _another(home: Home) -> dict[str, Any]:
+    model = _champion(home)
+    return {**{f: getattr(model, f) for f in model.__dataclass_fields__}, "version": 2, "folder": "v2"}
+
+
+@pytest.mark.parametrize("damage", ["link", "model"])
+def test_whatever_is_wrong_with_the_newest_release_the_one_in_use_goes_on(
+    home: Home, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    current = Current(home)
+    current.look()
+    first = current.release
+    if damage == "link":
+        (home.deployment / "current").unlink()
+        (home.deployment / "current").symlink_to("elsewhere")
+    else:
+        monkeypatch.setattr(current, "_state", lambda _: ("v2", 9))
+        monkeypatch.setattr("churnwatch.serving.release.load", lambda *_: {}["x"])
+        (home.deployment / "current").unlink()
+        (home.deployment / "current").symlink_to("v1")
+    current.look()
+    assert current.release is first
+    assert current.problem is not None
+    assert "cannot be loaded" in current.problem
+
+
 def test_a_model_that_the_ledger_does_not_know_is_not_loaded(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     file = home.deployment / "v1" / "trainedmodel.pkl"
     file.write_bytes(file.read_bytes() + b"x")

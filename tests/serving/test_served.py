@@ -71,6 +71,30 @@ def test_what_is_added_is_written_by_the_next_turn_in_its_order(make_log: Callab
     assert _logged(path) == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize("mended", [True, False])
+def test_where_the_file_is_moved_away_a_new_one_is_begun(
+    make_log: Callable[..., Log], path: Path, caplog: pytest.LogCaptureFixture, mended: bool
+) -> None:
+    log = make_log()
+    log.add(served(1))
+    log.turn()
+    for each in path.parent.glob("serving.db*"):
+        each.rename(each.with_name(f"old-{each.name}"))
+    if not mended:
+        path.mkdir()
+    log.add(served(2))
+    told = log.tell([outcome(2)])
+    log.turn()
+    if not mended:
+        assert log.state().error is not None
+        assert isinstance(told.exception(), LedgerError)
+        path.rmdir()
+        log.turn()
+    assert _logged(path) == ["2"]
+    assert log.state() == LogState(2, 0, 0, None)
+    assert "moved away" in caplog.text
+
+
 def test_more_than_a_transaction_holds_takes_several(
     make_log: Callable[..., Log], path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
