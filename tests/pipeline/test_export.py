@@ -28,7 +28,7 @@ def test_all_rows_come_out_in_order_and_can_be_ingested_again_as_the_same_rows(
     engine: DuckDB, tmp_path: Path, make_schema: Callable[..., Schema], make_source: Callable[..., Source]
 ) -> None:
     schema = make_schema({"id": "text", "day": "date", "n": "number", "i": "integer", "left": "text"})
-    one = 'id,day,n,i,left\n00123,2026-01-31,0.1,7,yes\n"a,""b""\nc",2026-02-01,1e300,-7,no\n,,,,no\n'
+    one = 'id,day,n,i,left\n00123,2026-01-31,0.1,7,yes\n"a,""b""\nc",2026-02-01,1e30,-7,no\n,,,,no\n'
     two = "left,i,n,day,id\nno,9,5.5,2026-03-01, é\n"
     parts = _parts(engine, schema, make_source, tmp_path / "parts", one, two)
     target = tmp_path / "finaldata.csv"
