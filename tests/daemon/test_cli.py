@@ -43,7 +43,7 @@ def _commands() -> Iterator[str]:
             yield name
 
 
-@pytest.mark.parametrize("command", _commands())
+@pytest.mark.parametrize("command", list(_commands()))
 def test_every_commands_help_ends_with_an_example_that_is_right(churnwatch: Churnwatch, command: str) -> None:
     result = churnwatch(*command.split(), "--help")
     assert (result.code, result.err) == (0, "")
