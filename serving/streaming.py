@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 _HELD = 4 << 20  # bytes of an answer that wait in memory; more wait on disk
+_MOST = 1 << 30  # bytes on disk; from there on all must be taken before more is made
 _PIECE = 1 << 18  # bytes that are sent at a time
 _THREADS = CapacityLimiter(32)  # a slow client holds one
 
@@ -73,18 +74,28 @@ class Incoming:
 
 
 class _Backlog:
-    """Bytes that a thread adds and the event loop takes, in their order."""
+    """Bytes that a thread adds and the event loop takes, in their order.
+
+    A client that takes nothing while so much waits is given up in time by the guards, since nothing comes or goes.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_HELD, dir=str(folder))  # noqa: SIM115 - closed by `close`
         self._written = self._taken = 0
-        self._lock, self._more, self._loop = threading.Lock(), asyncio.Event(), asyncio.get_running_loop()
-        self._ended = False
+        self._room, self._more, self._loop = threading.Condition(), asyncio.Event(), asyncio.get_running_loop()
+        self._ended = self._given_up = False
 
     def add(self, data: bytes) -> None:
-        """Add some; called by the thread."""
-        with self._lock:
+        """Add some, once there is room; called by the thread.
+
+        Raises:
+            starlette.requests.ClientDisconnect: nobody will take it.
+        """
+        with self._room:
+            self._room.wait_for(lambda: self._given_up or self._written < _MOST)
+            if self._given_up:
+                raise ClientDisconnect
             self._file.seek(self._written)
             self._written += self._file.write(data)
         self._loop.call_soon_threadsafe(self._more.set)
@@ -104,12 +115,18 @@ class _Backlog:
                 return piece
             await self._more.wait()
 
+    def give_up(self) -> None:
+        """Say that no more will be taken; the thread hears of it."""
+        with self._room:
+            self._given_up = True
+            self._room.notify()
+
     def close(self) -> None:
-        """Give up what was not taken."""
+        """Give up what was not taken, once the thread has ended."""
         self._file.close()
 
     def _piece(self) -> bytes:
-        with self._lock:
+        with self._room:
             self._file.seek(self._taken)
             piece = self._file.read(min(_PIECE, self._written - self._taken))
             self._taken += len(piece)
@@ -117,6 +134,7 @@ class _Backlog:
                 self._file.seek(0)
                 self._file.truncate()
                 self._written = self._taken = 0
+                self._room.notify()
             return piece
 
 
@@ -157,6 +175,7 @@ class Streamed(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             self._incoming.close()
+            backlog.give_up()
             await asyncio.wait([writing])
             writing.exception()  # it was told, or nobody is there any more to be told
             backlog.close()
