@@ -12,6 +12,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from churnwatch.pipeline.clock import iso, utc_now
+from churnwatch.pipeline.compiled import Original
 from churnwatch.pipeline.served.records import Served
 from churnwatch.serving import answers, bodies, bulk_route, problems
 from churnwatch.serving.problems import Problem
@@ -20,7 +21,7 @@ from churnwatch.serving.served import Log
 from churnwatch.serving.traffic import Traffic
 
 _JSON = ("application/json", "application/x-www-form-urlencoded")
-_AT_ONCE = 100  # customers; of more, the answer is computed beside other requests
+_AT_ONCE = 100  # customers; of more, and by a model that is not compiled, the answer is computed beside other requests
 
 
 def router(current: Current, traffic: Traffic, log: Log) -> APIRouter:
@@ -41,10 +42,9 @@ def router(current: Current, traffic: Traffic, log: Log) -> APIRouter:
             return await bulk_route.answered(request, current, release, traffic)
         sent = bodies.objects(await request.body(), "one customer", "send them as text/csv, or in pieces")
         answered = partial(_answered, release, None if what_if else log, begun=begun, explain=explain)
-        if isinstance(sent, list) and len(sent) > _AT_ONCE:
-            found = await asyncio.to_thread(answered, sent)
-        else:
-            found = answered(sent if isinstance(sent, list) else [sent])
+        customers = sent if isinstance(sent, list) else [sent]
+        is_slow = len(customers) > _AT_ONCE or isinstance(release.predictor, Original)
+        found = await asyncio.to_thread(answered, customers) if is_slow else answered(customers)
         traffic.predicted(release.name, len(found))
         body = msgspec.json.encode(found if isinstance(sent, list) else found[0])
         return Response(body, media_type="application/json")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from churnwatch.pipeline import registry
+from churnwatch.pipeline.ledger import compiled_forms
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.served.reader import Reader as Served
 from churnwatch.pipeline.settings import FILE_NAME, Home, load
-from churnwatch.serving import app, bodies
+from churnwatch.serving import answers, app, bodies
 
 
 def test_a_customer_gets_what_the_model_itself_says(client: TestClient, home: Home, customer: dict[str, Any]) -> None:
@@ -177,3 +179,20 @@ def test_what_was_answered_is_logged_as_it_was_sent(client: TestClient, home: Ho
     ]
     assert client.get("/readyz").json()["log"] == {"logged": 2, "not_logged": 0, "waiting": 0, "error": None}
     assert client.get("/performance").json()["models"][0]["outcomes"] == 2
+
+
+def test_a_model_that_is_not_compiled_answers_beside_other_requests(
+    home: Home, customer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled_forms, "of_version", lambda *_: None)
+    whole, threads = answers.answer, set[str]()
+
+    def told(*given: Any, **options: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return whole(*given, **options)
+
+    monkeypatch.setattr(answers, "answer", told)
+    with TestClient(app.create(home, keep=print), base_url="http://localhost") as client:
+        assert 0 < client.post("/predict", json=customer).json()["probability"] < 1
+    assert all(name.startswith("asyncio_") for name in threads), threads
+    assert len(threads) == 1
