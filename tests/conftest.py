@@ -25,6 +25,15 @@ if not hasattr(sys.modules["__main__"], "__file__"):
 hypothesis.settings.register_profile("long", max_examples=2000, deadline=None)
 
 
+# The files that take longest, first: else one process still works on them when the other has nothing left to do.
+_LONGEST = ("test_crashes.py", "test_both_engines.py", "test_spark.py", "test_run.py", "test_daemon.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest files; all else stays in its order."""
+    items.sort(key=lambda item: _LONGEST.index(item.path.name) if item.path.name in _LONGEST else len(_LONGEST))
+
+
 @pytest.fixture(autouse=True)
 def _no_leaked_threads() -> Iterator[None]:
     """A test that leaves a thread behind fails."""

@@ -67,5 +67,5 @@ def test_the_newest_row_of_a_customer_is_read(home: Home) -> None:
 def test_the_range_of_a_feature_begins_at_nought_and_not_just_below(home: Home) -> None:
     known = bins.of_numbers("n", np.repeat([0.0, 1.0, 5.0], 10))
     with Reader.open(home.ledger) as ledger:
-        found = fields.of_model(["n"], [known], schemas.current(home, ledger), {})
+        found = fields.of_model(["n"], [known], schemas.current(home, ledger), {}, ())
     assert (found["n"].low, found["n"].high) == (0.0, 5.0)

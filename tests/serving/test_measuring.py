@@ -69,7 +69,7 @@ def test_a_duration_on_a_bound_is_below_it() -> None:
 
 
 def test_what_breaks_down_is_counted_too(client: TestClient, bugs: list[Exception], monkeypatch: Any) -> None:
-    monkeypatch.setattr("churnwatch.serving.predicting._customers", lambda _: 1 / 0)
+    monkeypatch.setattr("churnwatch.serving.bodies.objects", lambda *_: 1 / 0)
     client.post("/predict", json={})
     assert _samples(client)["requests_total"]["/predict", "500"] == 1
     bugs.clear()

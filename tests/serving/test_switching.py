@@ -17,6 +17,7 @@ from churnwatch.serving import app, bulk, bulk_route, server
 @contextmanager
 def _served(home: Home, bugs: list[Exception]) -> Iterator[tuple[str, int]]:
     """Serve a home from a thread; give the address."""
+    before = set(threading.enumerate())
     given = msgspec.structs.replace(home.settings.serve, port=0)
     running = uvicorn.Server(server.configured(app.create(home, keep=bugs.append), given))
     thread = threading.Thread(target=running.run)
@@ -28,7 +29,7 @@ def _served(home: Home, bugs: list[Exception]) -> Iterator[tuple[str, int]]:
     yield host, port
     running.should_exit = True
     thread.join()
-    for each in threading.enumerate():
+    for each in set(threading.enumerate()) - before:
         if each.name.startswith("AnyIO"):  # they end with their loop, and nobody waits for it
             each.join()
 
