@@ -67,7 +67,7 @@ class Reader:
         if not path.exists():
             raise LedgerError(f"{path.name}: no ledger yet; it is made by the first run (churnwatch run --once).")
         try:
-            connection = sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True, timeout=30)
+            connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
         except sqlite3.OperationalError as error:
             raise LedgerError(f"{path}: cannot be read as a ledger ({error}). See `churnwatch doctor`.") from None
         try:
@@ -664,7 +664,3 @@ def _unreadable(path: Path, error: str) -> str:
     if error.startswith(("no such table: ", "no such column: ")) and not error.endswith(": runs"):
         return f"{path}: made by an older churnwatch; the next run brings it up to date (churnwatch run --once)."
     return f"{path}: cannot be read as a ledger ({error}). See `churnwatch doctor`."
-
-
-def _uri(path: Path) -> str:
-    return str(path.resolve()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")

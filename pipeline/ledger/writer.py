@@ -66,6 +66,7 @@ from churnwatch.pipeline.records import (
     UpliftModel,
     Verdict,
 )
+from churnwatch.pipeline.transactions import immediate
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -191,14 +192,8 @@ class Ledger(Reader):
         if self._connection.in_transaction:
             yield
             return
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with immediate(self._connection):
             yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
 
     def add(self, *records: DataclassInstance) -> None:
         """Append records to their tables."""

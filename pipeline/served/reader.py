@@ -43,7 +43,7 @@ class Reader:
         Raises:
             LedgerError: it cannot be read.
         """
-        uri = f"file:{str(path.resolve()).replace('%', '%25').replace('?', '%3f').replace('#', '%23')}?mode=ro"
+        uri = f"{path.resolve().as_uri()}?mode=ro"
         try:
             with closing(sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)) as connection:
                 connection.execute("BEGIN")

@@ -16,6 +16,7 @@ from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.served.migrations import NAMES, served_migrations
 from churnwatch.pipeline.served.reader import Reader
 from churnwatch.pipeline.served.records import Fate, Outcome, Served
+from churnwatch.pipeline.transactions import immediate
 
 _TIMEOUT_S = 5.0
 _INSERT = (
@@ -64,17 +65,6 @@ class Store(Reader):
         """Close it."""
         self._connection.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
     def add(self, served: Iterable[Served], *, lost: int, at: str) -> int:
         """Append predictions, and how many were lost; return how many are kept.
 
@@ -86,7 +76,7 @@ class Store(Reader):
             at: the time.
         """
         kept = 0
-        with self._transaction():
+        with immediate(self._connection):
             for each in served:
                 try:
                     self._connection.execute(_INSERT, _columns(each))
@@ -102,7 +92,7 @@ class Store(Reader):
 
         Returns what became of each, or would have. A contradiction is recorded.
         """
-        with self._transaction():
+        with immediate(self._connection):
             rows = [self._row_of(each) for each in outcomes]
             known = {row: self._target_of(row) for row in rows if row is not None}
             fates = []
@@ -136,7 +126,7 @@ class Store(Reader):
             "SELECT s.row FROM served s WHERE s.at < ? AND NOT EXISTS"
             " (SELECT 1 FROM outcomes o WHERE o.row = s.row AND o.told_at >= ?) ORDER BY s.at LIMIT ?"
         )
-        with self._transaction():
+        with immediate(self._connection):
             old = self.rows(of_old, before, before, most)
             for table in ("outcomes", "contradictions", "served"):
                 self._connection.executemany(f"DELETE FROM {table} WHERE row = ?", old)
