@@ -9,7 +9,7 @@ from churnwatch.pipeline import coverage
 from churnwatch.pipeline.clock import from_iso
 from churnwatch.pipeline.errors import LedgerError
 from churnwatch.pipeline.ledger.reader import Reader as LedgerReader
-from churnwatch.pipeline.records import Model
+from churnwatch.pipeline.records import Champion
 from churnwatch.pipeline.served import due
 from churnwatch.pipeline.served.reader import Reader
 from churnwatch.pipeline.settings import SERVED_FOLDER, Home
@@ -28,33 +28,34 @@ def of(home: Home, ledger: LedgerReader, now: datetime) -> Iterator[str]:
         return
     champion = ledger.champion()
     if champion is not None:
-        yield from _expected(ledger, champion.model)
+        yield from _expected(ledger, champion)
     try:
         with Reader.open(home.serving_log) as served:
             if champion is not None:
-                yield from _came(ledger, served, champion.model)
+                yield from _came(served, champion)
             yield from _lost(served, now)
             yield from _waiting(home, ledger, served, now)
     except LedgerError as error:
         yield str(error)
 
 
-def _expected(ledger: LedgerReader, champion: Model) -> Iterator[str]:
+def _expected(ledger: LedgerReader, champion: Champion) -> Iterator[str]:
     """Of the newest batch of predictions, the model in use is expected to do worse than it did on its holdout."""
     newest = next(iter(coverage.expected(ledger, "f1", 1)), None)
-    known = _on_holdout(ledger, champion)
-    if newest is None or newest.version != champion.version or not newest.path.startswith(f"{SERVED_FOLDER}/"):
+    known, model = _on_holdout(champion), champion.model
+    if newest is None or newest.version != model.version or not newest.path.startswith(f"{SERVED_FOLDER}/"):
         return
     if newest.truth is None and newest.high is not None and known is not None and newest.high < known - _WORSE:
         yield (
             f"of the {newest.rows:,} predictions in {newest.path}, F1 {newest.value:.2f} ({newest.low:.2f} to"
-            f" {newest.high:.2f}) is to be expected, where {champion.name} has {known:.2f} on its holdout"
+            f" {newest.high:.2f}) is to be expected, where {model.name} has {known:.2f} on its holdout"
         )
 
 
-def _came(ledger: LedgerReader, served: Reader, champion: Model) -> Iterator[str]:
+def _came(served: Reader, champion: Champion) -> Iterator[str]:
     """What the model in use served turned out worse than it does on its holdout."""
-    found, known = served.confusion(champion.name, _NEWEST), _on_holdout(ledger, champion)
+    name, known = champion.model.name, _on_holdout(champion)
+    found = served.confusion(name, _NEWEST)
     hits, alarms, misses = found.true_positives, found.false_positives, found.false_negatives
     if known is None or min(hits + misses, alarms + found.true_negatives) < _ENOUGH_ROWS:
         return
@@ -62,15 +63,14 @@ def _came(ledger: LedgerReader, served: Reader, champion: Model) -> Iterator[str
     if high < known - _WORSE:
         f1, rows = 2 * hits / (2 * hits + alarms + misses), hits + alarms + misses + found.true_negatives
         yield (
-            f"what {champion.name} served had F1 {f1:.2f} ({low:.2f} to {high:.2f}) by the newest {rows:,} outcomes,"
+            f"what {name} served had F1 {f1:.2f} ({low:.2f} to {high:.2f}) by the newest {rows:,} outcomes,"
             f" where it has {known:.2f} on its holdout; see GET /performance"
         )
 
 
-def _on_holdout(ledger: LedgerReader, version: Model) -> float | None:
-    """Return F1 of a version on the holdout as it was evaluated last; None of a model of amounts."""
-    known = [row["value"] for row in ledger.metrics(version=version.version, split="holdout") if row["name"] == "f1"]
-    return known[-1] if known else None
+def _on_holdout(champion: Champion) -> float | None:
+    """Return F1 on the holdout as it was evaluated last; None of a model of amounts."""
+    return champion.value if champion.metric == "f1" else None
 
 
 def _lost(served: Reader, now: datetime) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +69,11 @@ def another_task(model: Fitted, schema: Schema) -> str | None:
     return f"predicts {does}, and `task: {task}` asks for {asked}"
 
 
+def beside(columns: Iterable[str], added: Container[str]) -> list[str]:
+    """Return what the user's columns are called beside those that are added: one called as ours is `NAME (input)`."""
+    return [f"{column} (input)" if column.lower() in added else column for column in columns]
+
+
 def predict(
     model: Fitted,
     schema: Schema,
@@ -97,7 +102,7 @@ def predict(
     if other is not None:
         raise SettingsError(f"settings.yaml: task: {version} {other}. Put that back, or drop rows to learn from.")
     added = _ADDED_TO_AMOUNTS if schema.predicts_amounts else _ADDED
-    names = [f"{column} (input)" if column.lower() in added else column for column in keep]
+    names = beside(keep, added)
     kinds = [_ARROW_TYPES[schema.columns[column].type] for column in keep]
     shape = pa.schema([*zip(names, kinds, strict=True), *added.items()])
     found = engine.mapped(query, _predicting(model, schema, keep, version, shape), shape)

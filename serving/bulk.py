@@ -15,12 +15,13 @@ import pyarrow as pa
 from churnwatch.pipeline.blocks import Readable
 from churnwatch.pipeline.buckets import BUCKETS
 from churnwatch.pipeline.csv_cells import Reader, Rows
+from churnwatch.pipeline.predict import beside
 from churnwatch.pipeline.read import Opening, Refusal, open_head
 from churnwatch.pipeline.settings import ColumnType, Csv
 from churnwatch.serving import bulk_inputs
 from churnwatch.serving.bulk_writing import Writer
 from churnwatch.serving.inputs import Columns
-from churnwatch.serving.problems import FieldProblem, Problem
+from churnwatch.serving.problems import LONGEST_NAME, MOST_PROBLEMS, FieldProblem, Problem
 from churnwatch.serving.release import Release
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -54,7 +55,7 @@ class Bulk:
     def header(self) -> Sequence[str]:
         """The columns of the answer. One that is called as ours gets ` (input)` to its name."""
         added = _ADDED_TO_AMOUNTS if self.release.amounts else _ADDED
-        return [*(f"{name} (input)" if name.lower() in added else name for name in self.opening.header), *added]
+        return [*beside(self.opening.header, added), *added]
 
     def head(self) -> bytes:
         """Return the first line, without its end."""
@@ -142,8 +143,8 @@ def opened(release: Release, csv: Csv, head: bytes, *, is_all: bool, encoding: s
         raise _refused(f"line {opening.line}: none of the model's fields is in the header. See /docs for the fields.")
     unknown = [name for name in opening.header if name not in release.fields and name not in release.others]
     if unknown:
-        listed = ", ".join(f"`{name[:60]}`" for name in unknown[:3]) + (", …" if len(unknown) > 3 else "")  # noqa: PLR2004
-        fields = [FieldProblem(name, "no such field") for name in unknown[:20]]
+        listed = ", ".join(f"`{name[:LONGEST_NAME]}`" for name in unknown[:3]) + (", …" if len(unknown) > 3 else "")  # noqa: PLR2004
+        fields = [FieldProblem(name, "no such field") for name in unknown[:MOST_PROBLEMS]]
         raise _refused(f"line {opening.line}: no such fields: {listed}. See /docs for the fields.", fields)
     return Bulk(release, csv, opening)
 

@@ -276,14 +276,16 @@ def _at(told: object, now: datetime) -> str | None:
     """Return when an outcome was so as the log writes it; None where that is no time."""
     if told is None:
         return iso(now)
+    return _time(told) if isinstance(told, str) else None
+
+
+def _time(told: str) -> str | None:
+    """Return a time as the log writes it, in UTC where no zone is told; None: it is none."""
     try:
-        return iso(_in_utc(datetime.fromisoformat(told))) if isinstance(told, str) else None
+        moment = datetime.fromisoformat(told)
+        return iso(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
     except (ValueError, OverflowError):
         return None
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _refuse(fates: Sequence[Fate]) -> None:
@@ -299,11 +301,11 @@ def _refuse(fates: Sequence[Fate]) -> None:
 
 
 def _moment(name: str, given: str | None) -> str | None:
-    try:
-        return None if given is None else iso(_in_utc(datetime.fromisoformat(given)))
-    except (ValueError, OverflowError):
+    found = None if given is None else _time(given)
+    if given is not None and found is None:
         problem = FieldProblem(name, "no time in ISO 8601")
-        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"`{name}` is no time in ISO 8601.", [problem]) from None
+        raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"`{name}` is no time in ISO 8601.", [problem])
+    return found
 
 
 def _read(path: Path, start: str, end: str) -> tuple[dict[str, int], list[Answered]]:

@@ -16,7 +16,7 @@ from functools import cached_property
 from churnwatch.pipeline import reference, registry, schemas
 from churnwatch.pipeline.compiled import Compiled, Original, predictor
 from churnwatch.pipeline.errors import ChurnwatchError, ReleaseError
-from churnwatch.pipeline.ledger import compiled_forms, customers
+from churnwatch.pipeline.ledger import compiled_forms, customers, profiles
 from churnwatch.pipeline.ledger.reader import Reader
 from churnwatch.pipeline.records import Model
 from churnwatch.pipeline.settings import Home
@@ -77,7 +77,7 @@ def load(home: Home, ledger: Reader) -> Release:
         raise ReleaseError(f"{home.models / version.folder / registry.REFERENCE}: missing, or not the file that the"
                            " ledger knows. Put it back from a backup.")  # fmt: skip
     known, schema = reference.decode(kept).columns, schemas.current(home, ledger)
-    seen = fields.of_model(list(map(str, model.feature_names_in_)), known, schema, _extremes(ledger),
+    seen = fields.of_model(list(map(str, model.feature_names_in_)), known, schema, profiles.extremes(ledger),
                            home.settings.csv.missing)  # fmt: skip
     amounts = not hasattr(model, "predict_proba")
     others = frozenset(schema.names) - frozenset(seen)
@@ -86,16 +86,6 @@ def load(home: Home, ledger: Reader) -> Release:
     if isinstance(answering, Original):
         log.info("%s answers slowly, without a compiled form: %s", version.name, answering.why_not)
     return Release(version, amounts, version.threshold, seen, others, schema.id, answering, sorter)
-
-
-def _extremes(ledger: Reader) -> dict[str, tuple[float, float]]:
-    """Return the least and the greatest value that was ever accepted of each column of numbers."""
-    found: dict[str, tuple[float, float]] = {}
-    for row in ledger.profiles():
-        if row["minimum"] is not None:
-            low, high = found.get(row["column_name"], (row["minimum"], row["maximum"]))
-            found[row["column_name"]] = (min(low, row["minimum"]), max(high, row["maximum"]))
-    return found
 
 
 class Current:

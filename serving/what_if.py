@@ -154,7 +154,7 @@ def customer(home: Home, ledger: Reader, release: Release, id_: str | None) -> C
 
 def _beside(release: Release) -> dict[str, ColumnType]:
     """Return the column that says what a customer is worth, where the model does not look at it."""
-    column = release.sorter.value.column if release.sorter.value else None
+    column = release.sorter.worth_column
     return {} if column is None or column in release.fields else {column: ColumnType.NUMBER}
 
 
